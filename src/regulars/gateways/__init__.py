@@ -1,0 +1,1 @@
+"""Hands: everything that reaches outside the process, one small port each."""

@@ -1,0 +1,473 @@
+"""Order files: a shop's history as CSV or Parquet, one row an order line, with all its dirt.
+
+Invariant: every row is used or counted by the kind of its trouble, never fatal and never guessed; prices stay exact to a millionth of the
+currency; members come out one by one, so that memory does not grow with the file.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import msgspec
+
+from regulars.kernel.errors import Invalid, NotFound, Problem
+from regulars.kernel.ids import MemberId, OrderId
+from regulars.kernel.money import exponent
+from regulars.kernel.time import Instant, instant
+from regulars.programme.facts import Line, Order
+from regulars.programme.history import History, Returned
+from regulars.programme.policies import LineKind
+
+_DECIMALS = 6
+_MICRO = 10**_DECIMALS
+"""Prices and quantities are read as whole millionths."""
+
+ROLES: dict[str, tuple[str, str]] = {
+    "member": (
+        "who bought: customer number, e-mail, card",
+        "customer_id customer customerid customer_no customer_number member member_id client client_id user user_id buyer buyer_id email"
+        " customer_email e_mail klient klient_id id_klienta zakaznik id_zakaznika cust_id cust shopper loyalty_number",
+    ),
+    "order": (
+        "the order's own number; without it, all lines of a customer at one time are one order",
+        "order_id order invoice invoice_no invoiceno invoice_id order_no order_number ordernumber transaction transaction_id receipt"
+        " receipt_no basket basket_id zamowienie nr_zamowienia numer_zamowienia id_zamowienia objednavka cislo_objednavky",
+    ),
+    "time": (
+        "when",
+        "invoice_date invoicedate invoice_ts order_date orderdate ordered_at placed_at created_at date datetime timestamp ts time"
+        " purchase_date purchased_at order_time data data_zamowienia datum",
+    ),
+    "sku": (
+        "which good",
+        "sku stock_code stockcode product product_id productid item item_id article product_code code ean variant_id produkt kod_produktu",
+    ),
+    "quantity": ("how many pieces (1 without it)", "quantity qty units pieces count item_quantity ilosc mnozstvi pocet"),
+    "price": ("price of one piece", "unit_price unitprice price item_price price_each price_per_unit cena cena_jednostkowa cena_za_kus"),
+    "amount": (
+        "price of the whole line, where there is no price of one piece",
+        "amount line_total total line_amount value sum revenue sales total_price gross subtotal spend kwota wartosc castka",
+    ),
+    "category": ("categories of the good, divided by |", "category categories product_category department kategoria kategorie"),
+    "channel": ("where it was sold", "channel sales_channel store shop kanal"),
+    "country": ("country of the order", "country country_code kraj zeme"),
+    "currency": ("currency of the order", "currency currency_code waluta mena"),
+    "kind": ("goods, delivery, fee or gift_card", "line_kind line_type kind"),
+}
+"""The roles that a column may play: a sentence, and the names by which it is recognised."""
+
+Columns = dict[str, str]
+"""Which column of the file plays which role, as ``{"member": "customer_id"}``."""
+
+_PLAIN_DATES = (
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%d",
+    "%Y-%m-%d %H:%M:%S.%f",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S.%f",
+    "%Y-%m-%dT%H:%M",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d %H:%M",
+    "%Y/%m/%d",
+    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y",
+    "%Y%m%d",
+)
+_DAY_FIRST = ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y", "%d/%m/%y %H:%M", "%d/%m/%y")
+_MONTH_FIRST = ("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%m/%d/%y %H:%M", "%m/%d/%y")
+_OFFSET = "[0-9]:?[0-9]{2}.*(Z|[+-][0-9]{2}:?[0-9]{2})$"
+
+_KINDS = {
+    "order line": "becomes part of an order",
+    "return": "goods that came back: a negative quantity of a known customer",
+    "no customer": "left out: nobody to reward",
+    "stock correction": "left out: a quantity of zero or less without a customer",
+    "free of charge": "left out: the price is zero",
+    "negative price": "left out: no price of goods",
+    "no quantity": "left out: the quantity is zero",
+    "cancellation of a positive quantity": "left out: a cancelling document that sells",
+    "no order number": "left out: nobody knows which order it belongs to",
+    "unreadable time": "left out",
+    "unreadable price": "left out",
+    "unreadable quantity": "left out",
+}
+_REMARKS = {
+    "service code": "a stock code without a number, as POST or DOT; counts as goods unless the programme excepts it",
+    "price finer than the currency": "kept exactly; only the order's total is rounded",
+    "price finer than a millionth": "rounded to a millionth",
+    "fractional quantity": "taken as one piece at the price of the whole line",
+    "identical row": "kept: the same line twice is bought twice",
+}
+
+
+class Found(msgspec.Struct, frozen=True):
+    """One kind of row: how many there are, what becomes of them, and a few of them as examples."""
+
+    kind: str
+    rows: int
+    meaning: str
+    examples: tuple[dict[str, str], ...] = ()
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """What stands in an order file. ``kinds`` part the rows; ``remarks`` are worth knowing and may overlap."""
+
+    file: str
+    columns: Columns
+    unused: tuple[str, ...]
+    rows: int
+    orders: int
+    members: int
+    returns: int
+    first: str | None
+    last: str | None
+    returns_read_from: str
+    kinds: tuple[Found, ...]
+    remarks: tuple[Found, ...]
+
+
+class OrderFile:
+    """An order file with its columns understood."""
+
+    def __init__(self, path: Path, columns: Columns | None = None, local_to: ZoneInfo | None = None, dates: str | None = None) -> None:
+        """``columns`` overrides what is detected; times without a zone are UTC, or local to ``local_to``; ``dates`` settles whether
+        3/4/2025 is ``day-first`` or ``month-first``.
+
+        Raises ``NotFound`` when there is no such file, ``Invalid`` when it is no table, a needed column is missing or dates are unclear.
+        """
+        self.path = path
+        self._local_to = local_to
+        source = _source(path)
+        with _connected() as db:
+            try:
+                described = db.execute(f"describe select * from {source}").fetchall()
+                self.fields: dict[str, str] = {row[0]: row[1] for row in described}
+                self.columns = _roles(path, self.fields, columns or {})
+                self._rows = self._prepared(db, source, dates)
+            except duckdb.Error as wrong:
+                reason = str(wrong).splitlines()[0]
+                raise Invalid(Problem(str(path), "this cannot be read as a table of orders", f"CSV or Parquet is expected; {reason}")) from None
+
+    def last_instant(self) -> Instant | None:
+        """When the last usable row happened; None when there is none."""
+        found = self._one("select max(ts) from lines where use in ('order line', 'return')")
+        return None if found is None else self._instant(found)
+
+    def order_count(self) -> int:
+        """Orders of known customers."""
+        return int(self._one("select count(*) from (select distinct member, ord from lines where use = 'order line')"))
+
+    def members_of(self, order: str) -> list[MemberId]:
+        """Who placed an order of that number."""
+        with _connected() as db:
+            rows = db.execute(self._with("select distinct member from lines where ord = ? and use = 'order line' order by 1"), [order]).fetchall()
+        return [MemberId(row[0]) for row in rows]
+
+    def histories(self, currency: str, part: int = 0, parts: int = 1, member: str | None = None) -> Iterator[History]:
+        """Members with their orders and returns; ``part`` of ``parts`` of the members, or one alone."""
+        chosen, args = ("member = ?", [member]) if member is not None else ("hash(member) % ? = ?", [parts, part])
+        with _connected() as db:
+            db.execute(self._with(_HISTORIES.format(chosen=chosen)), args)
+            for id, rows in groupby(_streamed(db), key=lambda row: row[0]):
+                yield self._history(MemberId(id), rows, currency)
+
+    def survey(self, examples: int = 3) -> Survey:
+        """What stands in the file, counted by kind."""
+        with _connected() as db:
+            db.execute(f"create temp table lines as {self._rows}")
+            rows, orders, members, returns, first, last = db.execute(_TOTALS).fetchall()[0]
+            kinds = dict(db.execute("select use, count(*) from lines group by 1").fetchall())
+            remarks = {remark: int(db.execute(f"select count(*) from lines where {_REMARK_SQL[remark]}").fetchall()[0][0]) for remark in _REMARKS}
+            return Survey(
+                file=str(self.path),
+                columns=self.columns,
+                unused=tuple(name for name in self.fields if name not in self.columns.values()),
+                rows=rows,
+                orders=orders,
+                members=members,
+                returns=returns,
+                first=None if first is None else _shown(first),
+                last=None if last is None else _shown(last),
+                returns_read_from="numbers of C and digits" if self._cancels else "negative quantities",
+                kinds=tuple(
+                    Found(kind, kinds[kind], meaning, _examples(db, f"use = '{kind}'", 0 if kind == "order line" else examples))
+                    for kind, meaning in _KINDS.items()
+                    if kinds.get(kind)
+                ),
+                remarks=tuple(
+                    Found(remark, remarks[remark], meaning, _examples(db, _REMARK_SQL[remark], examples))
+                    for remark, meaning in _REMARKS.items()
+                    if remarks[remark]
+                ),
+            )
+
+    def _history(self, member: MemberId, rows: Iterable[tuple[Any, ...]], currency: str) -> History:
+        scale = 10 ** (_DECIMALS - exponent(currency))
+        orders, returns = [], []
+        for _, number, is_back, ts, channel, country, own, skus, quantities, worths, categories, kinds in rows:
+            at = self._instant(ts)
+            if is_back:
+                pieces: dict[str, int] = {}
+                for sku, quantity in zip(skus, quantities, strict=True):
+                    pieces[sku] = pieces.get(sku, 0) - quantity
+                returns.append(Returned(number, at, tuple(sorted(pieces.items()))))
+            else:
+                lines = tuple(map(_line, range(1, len(skus) + 1), skus, quantities, worths, categories, kinds))
+                orders.append(Order(OrderId(number), at, own or currency, lines, scale, 1, "file", channel, country))
+        orders.sort(key=lambda order: (order.placed_at, order.id))
+        returns.sort(key=lambda back: (back.at, back.id))
+        return History(member, tuple(orders), tuple(returns))
+
+    def _instant(self, ts: int) -> Instant:
+        if self._local_to is None or self._has_offsets:
+            return Instant(ts)
+        return instant((datetime(1970, 1, 1) + timedelta(microseconds=ts)).replace(tzinfo=self._local_to))
+
+    def _with(self, query: str) -> str:
+        return f"with lines as ({self._rows}) {query}"
+
+    def _one(self, query: str) -> Any:
+        with _connected() as db:
+            return db.execute(self._with(query)).fetchall()[0][0]
+
+    def _prepared(self, db: duckdb.DuckDBPyConnection, source: str, dates: str | None) -> str:
+        """The SQL of one row per row of the file: our own names, exact numbers, and the row's use."""
+        text = {role: f'trim(cast("{name}" as varchar))' for role, name in self.columns.items()}
+        number = text.get("order")
+        self._cancels = number is not None and _has_cancellations(db, source, number)
+        time, self._has_offsets = _time_sql(db, source, self.columns["time"], self.fields[self.columns["time"]], dates, self.path)
+        unit = "price" if "price" in self.columns else "amount"
+        money = _number_sql(db, source, self.columns[unit], self.fields[self.columns[unit]])
+        quantity = "1000000" if "quantity" not in self.columns else _micro(
+            _number_sql(db, source, self.columns["quantity"], self.fields[self.columns["quantity"]])
+        )
+        plain = {role: f"nullif({text[role]}, '')" if role in text else "null" for role in ROLES}
+        order = f"regexp_replace({plain['order']}, '\\.0$', '')" if number else "strftime(make_timestamp(ts), '%Y-%m-%d %H:%M:%S')"
+        return _ROWS.format(
+            source=source,
+            member=f"regexp_replace({plain['member']}, '\\.0$', '')",
+            ts=time,
+            order=order,
+            cancels=f"regexp_matches({number}, '^C[0-9]+$')" if self._cancels else "false",
+            unit=_micro(money),
+            is_finer=f"({money}) * 1000000 <> floor(({money}) * 1000000)",
+            quantity=quantity,
+            worth="cast(unit as hugeint) * micro_quantity // 1000000" if unit == "price" else "unit * sign(micro_quantity)",
+            **{role: plain[role] for role in ("sku", "category", "channel", "country", "currency", "kind")},
+        )
+
+
+_ROWS = """
+select *, {worth} as worth,
+    cast(case when micro_quantity % 1000000 = 0 then micro_quantity // 1000000 else sign(micro_quantity) end as bigint) as quantity,
+    case
+        when ts is null then 'unreadable time'
+        when unit is null then 'unreadable price'
+        when micro_quantity is null then 'unreadable quantity'
+        when member is null and micro_quantity <= 0 and not cancels then 'stock correction'
+        when member is null then 'no customer'
+        when ord is null then 'no order number'
+        when micro_quantity < 0 then 'return'
+        when cancels then 'cancellation of a positive quantity'
+        when micro_quantity = 0 then 'no quantity'
+        when unit = 0 then 'free of charge'
+        when unit < 0 then 'negative price'
+        else 'order line' end as use
+from (
+    select *, {order} as ord from (
+        select {member} as member, {ts} as ts, {unit} as unit, {is_finer} as is_finer, {quantity} as micro_quantity,
+            coalesce({sku}, '') as sku, {category} as category, {channel} as channel, {country} as country,
+            upper({currency}) as currency, lower({kind}) as kind, {cancels} as cancels, source.*
+        from {source} as source
+    )
+)"""
+
+_HISTORIES = """
+select member, ord, use = 'return' as is_back, min(ts) as ts, any_value(channel), any_value(country), any_value(currency),
+    list(sku order by sku, unit desc, category, kind), list(quantity order by sku, unit desc, category, kind),
+    list(worth order by sku, unit desc, category, kind), list(category order by sku, unit desc, category, kind),
+    list(kind order by sku, unit desc, category, kind)
+from (
+    select member, ord, use, sku, unit, category, kind, min(ts) as ts, any_value(channel) as channel, any_value(country) as country,
+        any_value(currency) as currency, cast(sum(quantity) as bigint) as quantity, sum(worth)::hugeint as worth
+    from lines where use in ('order line', 'return') and {chosen}
+    group by member, ord, use, sku, unit, category, kind
+) group by member, ord, use = 'return' order by member"""
+
+_TOTALS = """
+select count(*), count(distinct (member, ord)) filter (where use = 'order line'), count(distinct member) filter (where use = 'order line'),
+    count(distinct (member, ord)) filter (where use = 'return'), min(ts) filter (where use = 'order line'),
+    max(ts) filter (where use in ('order line', 'return')) from lines"""
+
+_REMARK_SQL = {
+    "service code": "sku <> '' and not regexp_matches(sku, '[0-9]{2}')",
+    "price finer than the currency": "unit % 10000 <> 0",
+    "price finer than a millionth": "is_finer",
+    "fractional quantity": "micro_quantity % 1000000 <> 0",
+    "identical row": "rowid in (select rowid from (select rowid, row_number() over (partition by member, ord, ts, sku, unit,"
+    " micro_quantity order by rowid) as nth from lines where use = 'order line') where nth > 1)",
+}
+
+
+def _line(id: int, sku: str, quantity: int, worth: int, category: str | None, kind: str | None) -> Line:
+    if category is None and kind is None:
+        return Line(str(id), sku, quantity, worth)
+    categories = tuple(part.strip() for part in (category or "").split("|") if part.strip())
+    return Line(str(id), sku, quantity, worth, 0, _LINE_KINDS.get(kind or "", LineKind.GOODS), categories)
+
+
+_LINE_KINDS = {str(kind): kind for kind in LineKind}
+
+
+def _source(path: Path) -> str:
+    if not path.exists():
+        raise NotFound(Problem(str(path), "there is no such file", "give the path of a CSV or Parquet file with one row an order line"))
+    if path.is_dir() or path.stat().st_size == 0:
+        raise Invalid(Problem(str(path), "there is nothing to read here", "give a CSV or Parquet file with one row an order line"))
+    quoted = str(path).replace("'", "''")
+    with path.open("rb") as file:
+        head = file.read(1_000_000)
+    if head.startswith(b"PAR1"):
+        return f"read_parquet('{quoted}')"
+    if b"\x00" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise Invalid(Problem(str(path), "this is neither CSV nor Parquet", "export the orders as CSV; a spreadsheet can save as CSV"))
+    try:
+        head[: head.rfind(b"\n") + 1].decode("utf-8")
+        encoding = "utf-8"
+    except UnicodeDecodeError:
+        encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin-1"
+    return f"read_csv('{quoted}', all_varchar = true, header = true, null_padding = true, ignore_errors = false, encoding = '{encoding}')"
+
+
+def _roles(path: Path, fields: dict[str, str], overrides: Columns) -> Columns:
+    """The columns by role: what was said, then what their names say."""
+    for role, name in overrides.items():
+        if role not in ROLES:
+            raise Invalid(Problem(f"column {role}", "there is no such role", f"roles: {', '.join(ROLES)}"))
+        if name not in fields:
+            raise Invalid(Problem(f"column {role}={name}", f"{path} has no column {name!r}", f"its columns: {', '.join(fields)}"))
+    plain = {re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_"): name for name in reversed(fields)}
+    roles = dict(overrides)
+    taken = set(roles.values())
+    for role, (_, names) in ROLES.items():
+        for known in () if role in roles else names.split():
+            if (name := plain.get(known)) is not None and name not in taken:
+                roles[role] = name
+                taken.add(name)
+                break
+    if "price" in roles and "amount" in roles and "amount" not in overrides:
+        del roles["amount"]
+    missing = [role for role in ("member", "time") if role not in roles]
+    if "price" not in roles and "amount" not in roles:
+        missing.append("price")
+    if missing:
+        raise Invalid(
+            *(
+                Problem(
+                    str(path),
+                    f"no column is recognised as `{role}` ({ROLES[role][0]})",
+                    f"say --column {role}=NAME; the file's columns: {', '.join(fields)}",
+                )
+                for role in missing
+            )
+        )
+    return roles
+
+
+def _has_cancellations(db: duckdb.DuckDBPyConnection, source: str, number: str) -> bool:
+    """Whether order numbers are digits, and some of them digits behind a C: the way of cancelling invoices."""
+    plain, cancelled, others = db.execute(
+        f"""select count(distinct n) filter (where regexp_matches(n, '^[0-9]+$')),
+            count(distinct n) filter (where regexp_matches(n, '^C[0-9]+$')),
+            count(distinct n) filter (where not regexp_matches(n, '^C?[0-9]+$')) from (select {number} as n from {source})"""
+    ).fetchall()[0]
+    return bool(plain > cancelled > 0 and others * 10 <= plain)
+
+
+def _time_sql(
+    db: duckdb.DuckDBPyConnection, source: str, name: str, type: str, dates: str | None, path: Path
+) -> tuple[str, bool]:
+    """SQL for microseconds since 1970 of a column, and whether its times carry their own offset."""
+    if type in ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS") or type.startswith("TIMESTAMP WITH"):
+        return f'epoch_us("{name}")', type.startswith("TIMESTAMP WITH")
+    value = f'trim(cast("{name}" as varchar))'
+    slashed, by_day, by_month, offsets = db.execute(
+        f"""select count(*) filter (where regexp_matches(v, '^[0-9]+/[0-9]+/[0-9]')), count(try_strptime(v, {list(_DAY_FIRST)})),
+            count(try_strptime(v, {list(_MONTH_FIRST)})), count(*) filter (where regexp_matches(v, '{_OFFSET}'))
+            from (select {value} as v from {source}) where v <> ''"""
+    ).fetchall()[0]
+    if slashed and dates is None and by_day == by_month:
+        raise Invalid(Problem(str(path), f"nothing tells whether `{name}` writes the day or the month first", "say --dates day-first or month-first"))
+    is_day_first = dates == "day-first" or (dates is None and by_day > by_month)
+    formats = list(_PLAIN_DATES + (_DAY_FIRST if is_day_first else _MONTH_FIRST))
+    if offsets:
+        return (
+            f"case when regexp_matches({value}, '{_OFFSET}') then epoch_us(try_cast({value} as timestamptz))"
+            f" else epoch_us(try_strptime({value}, {formats})) end",
+            True,
+        )
+    return f"epoch_us(try_strptime({value}, {formats}))", False
+
+
+def _number_sql(db: duckdb.DuckDBPyConnection, source: str, name: str, type: str) -> str:
+    """SQL for a column's exact decimal: numbers as they are; text with a decimal comma or point, spaces and a currency sign."""
+    if type in ("DOUBLE", "FLOAT"):
+        return f'try_cast(try_cast("{name}" as varchar) as decimal(30, 12))'
+    if type != "VARCHAR":
+        return f'try_cast("{name}" as decimal(30, 12))'
+    bare = f"regexp_replace(\"{name}\", '[^0-9,.\\-]', '', 'g')"
+    commas, points = db.execute(
+        f"""select count(*) filter (where regexp_matches(v, ',[0-9]{{1,2}}$') or regexp_matches(v, '^[0-9]+,[0-9]{{4,}}$')),
+            count(*) filter (where regexp_matches(v, '\\.[0-9]+$')) from (select {bare} as v from {source})"""
+    ).fetchall()[0]
+    mark, grouping = (",", ".") if commas > points else (".", ",")
+    return f"try_cast(replace(replace({bare}, '{grouping}', ''), '{mark}', '.') as decimal(30, 12))"
+
+
+def _micro(exact: str) -> str:
+    return f"try_cast(round(({exact}) * 1000000) as bigint)"
+
+
+def _streamed(db: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while rows := db.fetchmany(2000):
+        yield from rows
+
+
+def _examples(db: duckdb.DuckDBPyConnection, where: str, limit: int) -> tuple[dict[str, str], ...]:
+    if not limit:
+        return ()
+    found = db.execute(f"select rowid + 1 as row, ord as \"order\", member, sku, quantity, unit, ts from lines where {where} order by rowid limit {limit}")
+    names = [column[0] for column in found.description or ()]
+    shown = []
+    for row in found.fetchall():
+        values = dict(zip(names, row, strict=True))
+        unit, ts = values.pop("unit"), values.pop("ts")
+        values["price"] = None if unit is None else f"{unit / _MICRO:g}"
+        values["time"] = None if ts is None else _shown(ts)
+        shown.append({name: str(value) for name, value in values.items() if value not in (None, "")})
+    return tuple(shown)
+
+
+def _shown(ts: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ts)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@contextmanager
+def _connected() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A private connection that spills to disk instead of growing."""
+    with tempfile.TemporaryDirectory(prefix="regulars-") as folder, duckdb.connect() as db:
+        db.execute("set threads = 1")
+        db.execute("set memory_limit = '1GB'")
+        db.execute(f"set temp_directory = '{folder}'")
+        db.execute("set preserve_insertion_order = true")
+        db.execute("set TimeZone = 'UTC'")
+        yield db

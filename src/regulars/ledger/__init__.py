@@ -1,0 +1,1 @@
+"""Books: pure double entry, knowing nothing of rules or shops."""

@@ -1,0 +1,36 @@
+"""The chart of accounts: where units come from, where they lie, where they go.
+
+Invariant: a member's accounts and the house's accounts of one unit always sum to zero, for nothing moves except from one to another.
+"""
+
+from enum import StrEnum
+
+
+class Account(StrEnum):
+    """A holder of a balance in one unit. The first four belong to a member, the others to the house."""
+
+    PENDING = "member.pending"
+    ACTIVE = "member.active"
+    DEBT = "member.debt"
+    """What a member owes after a return; the only member account that may stand below zero."""
+
+    ISSUED = "house.issued"
+    CLAWED_BACK = "house.clawed_back"
+    REDEEMED = "house.redeemed"
+    EXPIRED = "house.expired"
+    WRITTEN_OFF = "house.written_off"
+
+
+class Movement(StrEnum):
+    """The kinds of movement, by the words of the vocabulary."""
+
+    ACCRUAL = "accrual"
+    ACTIVATION = "activation"
+    REDEMPTION = "redemption"
+    REVERSAL = "reversal"
+    REINSTATEMENT = "reinstatement"
+    EXPIRY = "expiry"
+    REPAYMENT = "repayment"
+
+
+MEMBER_ACCOUNTS = (Account.PENDING, Account.ACTIVE, Account.DEBT)

@@ -1,0 +1,41 @@
+"""Transfers: one balanced movement each, from the account it debits to the account it credits.
+
+Invariant: a transfer cannot be unbalanced, because its one amount is taken from one account and given to the other.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from regulars.kernel.ids import LotId, UnitId
+from regulars.kernel.time import Instant
+from regulars.ledger.accounts import Account, Movement
+from regulars.ledger.lots import Allocation
+
+
+class Transfer(msgspec.Struct, frozen=True, gc=False):
+    """``amount`` (> 0) of ``unit`` from ``source`` to ``target``, in force from ``value_at``.
+
+    ``cause`` names the order or commitment behind it; ``lot`` the one lot it opens, fills or closes; ``allocations`` say how much
+    came from (or went back to) which lot where there are several.
+    """
+
+    movement: Movement
+    unit: UnitId
+    source: Account
+    target: Account
+    amount: int
+    value_at: Instant
+    cause: str
+    lot: LotId | None = None
+    allocations: tuple[Allocation, ...] = ()
+
+
+def balances(transfers: Iterable[Transfer]) -> Counter[tuple[UnitId, Account]]:
+    """What the transfers leave on each (unit, account)."""
+    sums: Counter[tuple[UnitId, Account]] = Counter()
+    for transfer in transfers:
+        sums[transfer.unit, transfer.source] -= transfer.amount
+        sums[transfer.unit, transfer.target] += transfer.amount
+    return sums

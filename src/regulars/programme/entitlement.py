@@ -1,0 +1,97 @@
+"""Entitlement: what an order deserves - awards, multiples and perks - in the situation it was placed in.
+
+Invariant (law 15): it is a pure function of version, situation and the goods kept; the same for the purchase and after any return.
+"""
+
+from fractions import Fraction
+
+from regulars.kernel.amount import Rounding, rounded
+from regulars.kernel.ids import RuleId, UnitId
+from regulars.programme.basis import Basis
+from regulars.programme.conditions import View
+from regulars.programme.definition import Ready, Version
+from regulars.programme.dossier import Award
+from regulars.programme.facts import Order
+from regulars.programme.mechanics import multiples, points
+from regulars.programme.member import MemberState, Situation
+from regulars.programme.reasons import Reason
+
+
+def situation_of(member: MemberState) -> Situation:
+    """Where ``member`` stands when their next order is placed."""
+    return Situation(member.orders + 1, member.spend, member.tiers, member.first_order_at, member.last_order_at)
+
+
+def tiers_for(version: Version, situation: Situation, spend: int) -> dict[str, str]:
+    """The levels that an order of ``spend`` is judged by: those before it, or with it where a ladder upgrades on the same order."""
+    tiers = {ladder: situation.tiers.get(ladder, rungs.at(situation.spend)) for ladder, rungs in version.ladders.items()}
+    if version.has_same_order_tiers:
+        for ladder, rungs in version.ladders.items():
+            reached = rungs.at(situation.spend + spend)
+            if rungs.ladder.upgrade == "same_order" and rungs.rank(reached) > rungs.rank(tiers[ladder]):
+                tiers[ladder] = reached
+    return tiers
+
+
+def spend_of(version: Version, basis: Basis) -> int:
+    """What the order adds to the member's spend, in minor units of the programme."""
+    return basis.paid if version.policies.spend_counts == "paid" else basis.total
+
+
+def standing_of(rule: Ready, view: View) -> Reason | None:
+    """Why ``rule`` has nothing to do with the order; None when it applies."""
+    placed_at = view.order.placed_at
+    if placed_at < rule.starts:
+        return Reason.NOT_STARTED
+    if placed_at >= rule.ends:
+        return Reason.ENDED
+    if rule.channels and view.order.channel not in rule.channels:
+        return Reason.OTHER_CHANNEL
+    if rule.condition is not None and not rule.condition.holds(view):
+        return Reason.CONDITION_UNMET
+    return None
+
+
+def view_of(version: Version, order: Order, situation: Situation, basis: Basis) -> View:
+    """What conditions may read of the order."""
+    tiers = tiers_for(version, situation, spend_of(version, basis)) if version.ladders else situation.tiers
+    return View(order, situation, basis.total, tiers, version.zone)
+
+
+def entitlement(version: Version, order: Order, situation: Situation, basis: Basis) -> tuple[tuple[Award, ...], tuple[RuleId, ...]]:
+    """The awards and perks that ``order`` deserves. An order of which nothing was kept deserves none."""
+    if not basis.counted:
+        return (), ()
+    view = view_of(version, order, situation, basis)
+    factors: dict[UnitId, list[tuple[RuleId, Fraction]]] = {}
+    for rule in version.multiples:
+        if standing_of(rule, view) is None:
+            factors.setdefault(rule.unit, []).append((rule.id, rule.rule.multiply.by))  # type: ignore[union-attr]
+    awards = []
+    for rule in version.awards:
+        if standing_of(rule, view) is None and (given := _award(version, rule, basis, factors.get(rule.unit))) is not None:
+            awards.append(given)
+    perks = tuple(rule.id for rule in version.perks if standing_of(rule, view) is None)
+    return tuple(awards), perks
+
+
+def _award(version: Version, rule: Ready, basis: Basis, factors: list[tuple[RuleId, Fraction]] | None) -> Award | None:
+    rounding = version.units[rule.unit].rounding
+    tariff = rule.tariff
+    assert tariff is not None
+    worth = basis.paid if rule.goods is None else basis.of(rule.goods)
+    if rounding.level == "line" and not tariff.is_flat:
+        base = sum(points.award(tariff, paid, rounding.mode) for _, paid in basis.lines_of(rule.goods))
+    else:
+        base = points.award(tariff, worth, rounding.mode)
+    if not factors:
+        return Award(rule.id, rule.unit, worth, base, base) if base else None
+    factor = multiples.combined([by for _, by in factors], version.policies.multiples_combine)
+    exact = points.exact_award(tariff, worth) if version.policies.multiple_base == "exact" else Fraction(base)
+    amount = _multiplied(exact, factor, rounding.mode)
+    return Award(rule.id, rule.unit, worth, base, amount, tuple(id for id, _ in factors)) if amount else None
+
+
+def _multiplied(exact: Fraction, factor: Fraction, mode: Rounding) -> int:
+    product = exact * factor
+    return rounded(product.numerator, product.denominator, mode)

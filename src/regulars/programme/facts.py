@@ -1,0 +1,123 @@
+"""Facts: what happened to one member, immutable, each with its own id and its times.
+
+Evidence (orders) may arrive late and be folded again; a commitment (a redemption) is kept with its outcome and never decided again.
+Invariant: an order fact is the whole order as the store sees it, never a delta.
+"""
+
+from fractions import Fraction
+
+import msgspec
+
+from regulars.kernel.ids import FactId, OrderId, UnitId
+from regulars.kernel.time import Instant
+from regulars.programme.policies import LineKind
+
+
+class Line(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """``quantity`` pieces of one good in an order.
+
+    ``amount`` is the price of all of them as the shop shows it, in ``1/scale`` of the minor unit (``scale`` stands on the order, so that
+    a unit price may be an exact fraction). ``discount`` is what was taken off them, in whole minor units, by anybody. ``tax`` is the tax
+    inside ``amount``, in the same parts.
+    """
+
+    id: str
+    sku: str
+    quantity: int
+    amount: int
+    discount: int = 0
+    kind: LineKind = LineKind.GOODS
+    categories: tuple[str, ...] = ()
+    tax: int = 0
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """Programme currency for one unit of the order's currency, frozen at purchase, and who says so."""
+
+    numerator: int
+    denominator: int
+    source: str
+
+    @property
+    def exact(self) -> Fraction:
+        """The ratio."""
+        return Fraction(self.numerator, self.denominator)
+
+
+class Order(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The state of one order as its store sees it now.
+
+    ``sequence`` grows with every change; ``placed_at`` never changes. ``discount`` is a discount of the whole order that the store did
+    not spread over lines, ``refunded`` money given back without goods; both in minor units and spread by price.
+    """
+
+    id: OrderId
+    placed_at: Instant
+    currency: str
+    lines: tuple[Line, ...]
+    scale: int = 1
+    sequence: int = 1
+    source: str = "shop"
+    channel: str | None = None
+    country: str | None = None
+    discount: int = 0
+    refunded: int = 0
+    rate: Rate | None = None
+
+    @property
+    def key(self) -> str:
+        """The store's own name of the order, unique within a merchant."""
+        return f"{self.source}:{self.id}"
+
+
+class OrderStated(msgspec.Struct, frozen=True, tag="order_stated"):
+    """Evidence: the store stated an order at ``occurred_at`` (when it changed); we heard of it at ``recorded_at``."""
+
+    id: FactId
+    order: Order
+    occurred_at: Instant
+    recorded_at: Instant
+
+
+class ValueRedeemed(msgspec.Struct, frozen=True, tag="value_redeemed"):
+    """Commitment: a member asked to pay ``amount`` units towards an order of ``payable`` minor units (the eligible goods).
+
+    ``granted`` is the recorded outcome (0 when refused); None while it is not decided yet.
+    """
+
+    id: FactId
+    order_key: str
+    unit: UnitId
+    amount: int
+    payable: int
+    occurred_at: Instant
+    recorded_at: Instant
+    granted: int | None = None
+
+
+class TimePassed(msgspec.Struct, frozen=True, tag="time_passed"):
+    """The clock reached ``occurred_at``: whatever was due by then takes effect."""
+
+    occurred_at: Instant
+
+
+Fact = OrderStated | ValueRedeemed | TimePassed
+Remembered = OrderStated | ValueRedeemed
+"""The facts that a member's history keeps; the passing of time leaves none."""
+
+
+def fact_order(fact: Remembered) -> tuple[Instant, str, int, str]:
+    """The order of folding: by occurrence; at one instant by order, its redemption first, then its states by sequence, then by id."""
+    if isinstance(fact, OrderStated):
+        return (fact.occurred_at, fact.order.key, fact.order.sequence, fact.id)
+    return (fact.occurred_at, fact.order_key, 0, fact.id)
+
+
+def in_its_place(fact: Remembered, clock: Instant) -> Remembered:
+    """``fact`` dated as it is folded: nothing lies in the future, and a commitment is made when it is asked for, never before ``clock``."""
+    if isinstance(fact, ValueRedeemed) and fact.granted is None:
+        at = max(fact.recorded_at, clock)
+        return fact if fact.occurred_at == at else msgspec.structs.replace(fact, occurred_at=at, recorded_at=at)
+    if fact.occurred_at > fact.recorded_at:
+        return msgspec.structs.replace(fact, occurred_at=fact.recorded_at)
+    return fact

@@ -1,0 +1,44 @@
+"""Reason codes: why something was refused, reduced or did not fire. Stable, for machines; texts put them into words."""
+
+from enum import StrEnum
+
+import msgspec
+
+from regulars.kernel.texts import Argument
+
+
+class Reason(StrEnum):
+    """A stable code."""
+
+    DUPLICATE = "duplicate"
+    CONTENT_DIFFERS = "content_differs"
+    STALE = "stale"
+    TOO_LATE = "too_late"
+    IN_FUTURE = "in_future"
+    NO_PROGRAMME_YET = "no_programme_yet"
+    CURRENCY_WITHOUT_RATE = "currency_without_rate"
+    UNIT_UNKNOWN = "unit_unknown"
+    NOT_SPENDABLE = "not_spendable"
+    ALREADY_REDEEMED = "already_redeemed"
+    ORDER_PLACED = "order_placed"
+    NO_BALANCE = "no_balance"
+    BELOW_MINIMUM = "below_minimum"
+    BELOW_MINIMUM_BALANCE = "below_minimum_balance"
+    ABOVE_BALANCE = "above_balance"
+    ABOVE_SHARE = "above_share"
+    NOT_A_STEP = "not_a_step"
+    NOT_STARTED = "not_started"
+    ENDED = "ended"
+    OTHER_CHANNEL = "other_channel"
+    CONDITION_UNMET = "condition_unmet"
+    EXCLUDED_ITEMS = "excluded_items"
+    CONFLICT = "conflict"
+    NO_EFFECT = "no_effect"
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """What was refused, by which rule or policy, and the figures that explain it."""
+
+    reason: Reason
+    subject: str
+    args: dict[str, Argument] = {}

@@ -1,0 +1,1 @@
+"""What if: the same decisions over a past, in memory."""

@@ -1,0 +1,203 @@
+"""Figures: what a replay counts, and how the counts of many members become one.
+
+Invariant: per unit, what was issued is what was clawed back, spent, expired, written off and what members hold; `reconciliation` sums to
+zero from two independent sides, the transfers and the members' open lots.
+"""
+
+from collections import Counter
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from regulars.kernel.ids import UnitId
+from regulars.kernel.time import Instant, local_day, months_between
+from regulars.ledger.accounts import Account
+from regulars.programme.definition import Version
+from regulars.programme.member import MemberState
+
+QUARTER = 900_000_000
+"""Microseconds of a quarter of an hour: every zone's days begin on one."""
+
+
+class UnitFigures(msgspec.Struct):
+    """One unit's figures. ``redeemed`` is everything that ever paid, ``given_back`` what of it came back with returned goods."""
+
+    issued: int = 0
+    clawed_back: int = 0
+    redeemed: int = 0
+    given_back: int = 0
+    redemptions: int = 0
+    redeemed_minor: int = 0
+    expired: int = 0
+    written_off: int = 0
+    outstanding: int = 0
+    pending: int = 0
+    owed: int = 0
+    members_with_points: int = 0
+
+    def add(self, other: "UnitFigures") -> None:
+        """Count ``other`` too."""
+        for field in self.__struct_fields__:
+            setattr(self, field, getattr(self, field) + getattr(other, field))
+
+    def reconciliation(self) -> dict[str, int]:
+        """Signed items that sum to zero."""
+        return {
+            "issued": self.issued,
+            "clawed_back": -self.clawed_back,
+            "redeemed": -self.redeemed,
+            "given_back": self.given_back,
+            "expired": -self.expired,
+            "written_off": self.written_off,
+            "owed": self.owed,
+            "outstanding": -self.outstanding,
+        }
+
+
+class Figures(msgspec.Struct):
+    """What a replay counted."""
+
+    orders: int = 0
+    members: int = 0
+    revenue_minor: int = 0
+    discount_minor: int = 0
+    perks: int = 0
+    members_with_perks: int = 0
+    orders_without_points: int = 0
+    returned_units_matched: int = 0
+    returned_units_unmatched: int = 0
+    orders_fully_returned: int = 0
+    orders_after_as_of: int = 0
+    refused: Counter[str] = msgspec.field(default_factory=Counter)
+    ladders: dict[str, Counter[str]] = {}
+    units: dict[UnitId, UnitFigures] = {}
+    flows: Counter[tuple[UnitId, Account, Account, int]] = msgspec.field(default_factory=Counter)
+    """Amounts moved, by unit, from, to and quarter of an hour of the value date; `settle_flows` turns them into figures."""
+
+    months: dict[UnitId, dict[str, Counter[str]]] = {}
+
+    def unit(self, unit: UnitId) -> UnitFigures:
+        """The figures of ``unit``."""
+        found = self.units.get(unit)
+        if found is None:
+            found = self.units[unit] = UnitFigures()
+        return found
+
+    def close_member(self, member: MemberState) -> None:
+        """Count what ``member`` holds at the end."""
+        self.members += 1
+        for ladder, level in member.tiers.items():
+            self.ladders.setdefault(ladder, Counter())[level] += 1
+        holding = set()
+        for lot in member.lots:
+            figures = self.unit(lot.unit)
+            figures.outstanding += lot.remaining
+            if lot.is_pending:
+                figures.pending += lot.remaining
+            holding.add(lot.unit)
+        for unit in holding:
+            self.unit(unit).members_with_points += 1
+        for unit, owed in member.debt.items():
+            self.unit(unit).owed += owed
+
+    def settle_flows(self, version: Version) -> None:
+        """Turn the moves counted so far into figures and months of the programme's zone."""
+        for (unit, source, target, quarter), amount in self.flows.items():
+            figures = self.unit(unit)
+            month = local_day(Instant(quarter * QUARTER), version.zone).isoformat()[:7]
+            in_month = self.months.setdefault(unit, {}).setdefault(month, Counter())
+            for name, signed in _meaning(source, target, amount):
+                setattr(figures, name, getattr(figures, name) + signed)
+                in_month[name] += signed
+        self.flows.clear()
+
+    def add(self, other: "Figures") -> None:
+        """Count ``other`` too."""
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.refused.update(other.refused)
+        for ladder, levels in other.ladders.items():
+            self.ladders.setdefault(ladder, Counter()).update(levels)
+        for unit, figures in other.units.items():
+            self.unit(unit).add(figures)
+        for unit, months in other.months.items():
+            for month, counts in months.items():
+                self.months.setdefault(unit, {}).setdefault(month, Counter()).update(counts)
+
+    def report(self, version: Version, as_of: date) -> dict[str, Any]:
+        """Plain data: the figures of the programme's first unit on top, those of each unit under `units`."""
+        main = next(iter(version.units), None)
+        first = self.units.get(main, UnitFigures()) if main is not None else UnitFigures()
+        ladders = {id: {level: self.ladders.get(id, Counter())[level] for level in rungs.names} for id, rungs in version.ladders.items()}
+        return {
+            "programme": version.document.programme,
+            "version": version.number,
+            "currency": version.currency,
+            "as_of": as_of.isoformat(),
+            "unit": main,
+            **{name: getattr(self, name) for name in ("orders", "members", "revenue_minor", "discount_minor")},
+            **msgspec.structs.asdict(first),
+            **{name: getattr(self, name) for name in _COUNTS[4:]},
+            "tiers": next(iter(ladders.values()), {}),
+            "ladders": ladders,
+            "refused": dict(sorted(self.refused.items())),
+            "reconciliation": first.reconciliation(),
+            "units": {
+                unit: {
+                    **msgspec.structs.asdict(self.unit(unit)),
+                    "reconciliation": self.unit(unit).reconciliation(),
+                    "months": self._roll_forward(unit),
+                }
+                for unit in version.units
+            },
+        }
+
+    def _roll_forward(self, unit: UnitId) -> list[dict[str, Any]]:
+        """Month by month: what was issued, taken back, spent and expired, and what stood at the end."""
+        months = self.months.get(unit, {})
+        if not months:
+            return []
+        rows, standing = [], 0
+        first, last = (date.fromisoformat(f"{month}-01") for month in (min(months), max(months)))
+        for month in months_between(first, last):
+            moved = months.get(month, Counter())
+            standing += (
+                moved["issued"] - moved["clawed_back"] - moved["redeemed"] + moved["given_back"] - moved["expired"] + moved["written_off"]
+            )
+            rows.append({"month": month, **{name: moved[name] for name in _FLOWS}, "standing": standing})
+        return rows
+
+
+_FLOWS = ("issued", "clawed_back", "redeemed", "given_back", "expired", "written_off")
+_COUNTS = (
+    "orders",
+    "members",
+    "revenue_minor",
+    "discount_minor",
+    "perks",
+    "members_with_perks",
+    "orders_without_points",
+    "returned_units_matched",
+    "returned_units_unmatched",
+    "orders_fully_returned",
+    "orders_after_as_of",
+)
+
+
+def _meaning(source: Account, target: Account, amount: int) -> list[tuple[str, int]]:
+    """The figures that a move from ``source`` to ``target`` adds to."""
+    found = []
+    if source is Account.ISSUED:
+        found.append(("issued", amount))
+    if target is Account.CLAWED_BACK or source is Account.CLAWED_BACK:
+        found.append(("clawed_back", amount if target is Account.CLAWED_BACK else -amount))
+    if target is Account.REDEEMED:
+        found.append(("redeemed", amount))
+    if source is Account.REDEEMED:
+        found.append(("given_back", amount))
+    if target is Account.EXPIRED:
+        found.append(("expired", amount))
+    if target is Account.WRITTEN_OFF or source is Account.WRITTEN_OFF:
+        found.append(("written_off", amount if source is Account.WRITTEN_OFF else -amount))
+    return found

@@ -1,0 +1,187 @@
+"""Replay: a draft programme over a shop's own past, by the very functions that will serve it live.
+
+The replay plays the shop: it quotes each order, takes the discounts off, lets the member pay with value if so assumed, and states the
+order. Members' behaviour is assumed unchanged. Invariant: nothing here decides; every figure comes out of `decide` and `quote`.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import msgspec
+
+from regulars.kernel.amount import Rounding, rounded
+from regulars.kernel.ids import FactId
+from regulars.kernel.time import Instant
+from regulars.ledger.accounts import Movement
+from regulars.ledger.lots import active_balance
+from regulars.ledger.transfers import Transfer
+from regulars.programme.decide import Decision, decide
+from regulars.programme.definition import Programme, Version
+from regulars.programme.dossier import EMPTY, OrderBook
+from regulars.programme.effects import GrantPerk, RevokePerk
+from regulars.programme.entitlement import situation_of
+from regulars.programme.facts import Fact, Order, OrderStated, TimePassed, ValueRedeemed
+from regulars.programme.fold import dossier_for
+from regulars.programme.history import History, Returned
+from regulars.programme.mechanics import points
+from regulars.programme.member import MemberState
+from regulars.programme.quote import discounted, payable
+from regulars.simulation.figures import QUARTER, Figures
+from regulars.simulation.returns import Kept
+
+
+class Assumptions(msgspec.Struct, frozen=True):
+    """What the history does not tell: whether members spend, what became of returned goods, and when the figures are taken."""
+
+    as_of: Instant
+    redeem: Literal["never", "greedy"] = "never"
+    returns: Literal["ignore", "last-purchase-first"] = "ignore"
+
+
+Listener = Callable[[Fact, Decision], None]
+
+
+def replay(programme: Programme, histories: Iterable[History], assumptions: Assumptions, figures: Figures) -> None:
+    """Replay member by member into ``figures``; one member is in memory at a time."""
+    for history in histories:
+        replay_member(programme, history, assumptions, figures)
+    figures.settle_flows(programme.latest)
+
+
+def replay_member(
+    programme: Programme, history: History, assumptions: Assumptions, figures: Figures, listener: Listener | None = None
+) -> None:
+    """Replay one member; ``listener`` hears each fact with its decision."""
+    shop = Shop(programme, history, assumptions, figures, listener)
+    as_of = assumptions.as_of
+    events: list[Order | Returned] = [order for order in history.orders if order.placed_at < as_of]
+    figures.orders_after_as_of += len(history.orders) - len(events)
+    if assumptions.returns != "ignore" and history.returns:
+        events += [back for back in history.returns if back.at < as_of]
+        events.sort(key=_when)
+    for event in events:
+        if isinstance(event, Order):
+            shop.sell(event)
+        else:
+            shop.take_back(event)
+    shop.close(as_of)
+
+
+def order_total(order: Order) -> int:
+    """The shown price of the whole order in whole minor units, before anything comes off or back."""
+    return rounded(sum([line.amount for line in order.lines]), order.scale, Rounding.HALF_UP)
+
+
+def _when(event: Order | Returned) -> tuple[Instant, int, str]:
+    if isinstance(event, Order):
+        return (event.placed_at, 0, event.id)
+    return (event.at, 1, event.id)
+
+
+class Shop:
+    """The shop as one member meets it, with their state and the books of their orders."""
+
+    __slots__ = ("_assumptions", "_figures", "_kept", "_listener", "_orders", "_perks", "_programme", "member")
+
+    def __init__(
+        self, programme: Programme, history: History, assumptions: Assumptions, figures: Figures, listener: Listener | None
+    ) -> None:
+        """A member without a past."""
+        self.member = MemberState(history.member)
+        self._programme = programme
+        self._assumptions = assumptions
+        self._figures = figures
+        self._listener = listener
+        self._orders: dict[str, OrderBook] = {}
+        self._kept = Kept() if assumptions.returns != "ignore" and history.returns else None
+        self._perks = 0
+
+    def sell(self, order: Order) -> None:
+        """The member buys: discounts, payment with value, the order."""
+        figures, at = self._figures, order.placed_at
+        version = self._programme.at(at)
+        if version is not None and order.currency == version.currency:
+            if self.member.due_at <= at:
+                self._decide(TimePassed(at))
+            figures.revenue_minor += order_total(order)
+            if version.discounts:
+                order, applied = discounted(version, order, situation_of(self.member))
+                figures.discount_minor += sum(one.amount for one in applied)
+            if self._assumptions.redeem == "greedy" and self.member.lots:
+                self._pay(version, order)
+        decision = self._decide(OrderStated(FactId(f"{order.key}#1"), order, at, at))
+        if decision.refusal is not None:
+            figures.refused[decision.refusal.reason] += 1
+            return
+        figures.orders += 1
+        if decision.order is not None and not any(award.amount for award in decision.order.awards):
+            figures.orders_without_points += 1
+        if self._kept is not None:
+            self._kept.buy(order)
+
+    def take_back(self, returned: Returned) -> None:
+        """Goods come back: each order that they came from is stated anew."""
+        assert self._kept is not None
+        for state in self._kept.take_back(returned):
+            fact = OrderStated(FactId(f"{state.key}#{state.sequence}"), state, returned.at, returned.at)
+            self._decide(fact)
+
+    def close(self, as_of: Instant) -> None:
+        """Whatever is due by ``as_of`` takes effect; then the member is counted."""
+        if self.member.due_at <= as_of:
+            self._decide(TimePassed(as_of))
+        figures = self._figures
+        if self._orders:
+            figures.close_member(self.member)
+        if self._perks:
+            figures.members_with_perks += 1
+            figures.perks += self._perks
+        if self._kept is not None:
+            figures.returned_units_matched += self._kept.units_matched
+            figures.returned_units_unmatched += self._kept.units_unmatched
+            figures.orders_fully_returned += self._kept.orders_fully_returned()
+
+    def _pay(self, version: Version, order: Order) -> None:
+        """Spend as much as is allowed, of the first unit that allows any."""
+        for purse in version.purses.values():
+            balance = active_balance(self.member.lots, purse.unit)
+            if balance < purse.step:
+                continue
+            eligible = payable(version, order, purse)
+            most, _ = points.allowed(purse, balance, eligible)
+            if most:
+                at = order.placed_at
+                self._decide(ValueRedeemed(FactId(f"{order.key}#pay"), order.key, purse.unit, most, eligible, at, at))
+                self._figures.unit(purse.unit).redeemed_minor += purse.money(most)
+                return
+
+    def _decide(self, fact: Fact) -> Decision:
+        orders = self._orders
+        if isinstance(fact, TimePassed):
+            dossier = EMPTY
+        else:
+            dossier = dossier_for(self._programme, orders, fact)
+        decision = decide(self._programme, self.member, dossier, fact)
+        self.member = decision.member
+        if decision.order is not None:
+            orders[decision.order.key] = decision.order
+        for book in decision.later:
+            orders[book.key] = book
+        self._count(decision)
+        if self._listener is not None:
+            self._listener(fact, decision)
+        return decision
+
+    def _count(self, decision: Decision) -> None:
+        figures = self._figures
+        flows = figures.flows
+        for effect in decision.effects:
+            if isinstance(effect, Transfer):
+                flows[effect.unit, effect.source, effect.target, effect.value_at // QUARTER] += effect.amount
+                if effect.movement is Movement.REDEMPTION:
+                    unit = figures.unit(effect.unit)
+                    unit.redemptions += 1
+            elif isinstance(effect, GrantPerk):
+                self._perks += 1
+            elif isinstance(effect, RevokePerk):
+                self._perks -= 1
