@@ -155,7 +155,9 @@ class OrderFile:
                 self._rows = self._prepared(db, source, dates)
             except duckdb.Error as wrong:
                 reason = str(wrong).splitlines()[0]
-                raise Invalid(Problem(str(path), "this cannot be read as a table of orders", f"CSV or Parquet is expected; {reason}")) from None
+                raise Invalid(
+                    Problem(str(path), "this cannot be read as a table of orders", f"CSV or Parquet is expected; {reason}")
+                ) from None
 
     def last_instant(self) -> Instant | None:
         """When the last usable row happened; None when there is none."""
@@ -169,7 +171,9 @@ class OrderFile:
     def members_of(self, order: str) -> list[MemberId]:
         """Who placed an order of that number."""
         with _connected() as db:
-            rows = db.execute(self._with("select distinct member from lines where ord = ? and use = 'order line' order by 1"), [order]).fetchall()
+            rows = db.execute(
+                self._with("select distinct member from lines where ord = ? and use = 'order line' order by 1"), [order]
+            ).fetchall()
         return [MemberId(row[0]) for row in rows]
 
     def histories(self, currency: str, part: int = 0, parts: int = 1, member: str | None = None) -> Iterator[History]:
@@ -186,7 +190,9 @@ class OrderFile:
             db.execute(f"create temp table lines as {self._rows}")
             rows, orders, members, returns, first, last = db.execute(_TOTALS).fetchall()[0]
             kinds = dict(db.execute("select use, count(*) from lines group by 1").fetchall())
-            remarks = {remark: int(db.execute(f"select count(*) from lines where {_REMARK_SQL[remark]}").fetchall()[0][0]) for remark in _REMARKS}
+            remarks = {
+                remark: int(db.execute(f"select count(*) from lines where {_REMARK_SQL[remark]}").fetchall()[0][0]) for remark in _REMARKS
+            }
             return Survey(
                 file=str(self.path),
                 columns=self.columns,
@@ -247,8 +253,10 @@ class OrderFile:
         time, self._has_offsets = _time_sql(db, source, self.columns["time"], self.fields[self.columns["time"]], dates, self.path)
         unit = "price" if "price" in self.columns else "amount"
         money = _number_sql(db, source, self.columns[unit], self.fields[self.columns[unit]])
-        quantity = "1000000" if "quantity" not in self.columns else _micro(
-            _number_sql(db, source, self.columns["quantity"], self.fields[self.columns["quantity"]])
+        quantity = (
+            "1000000"
+            if "quantity" not in self.columns
+            else _micro(_number_sql(db, source, self.columns["quantity"], self.fields[self.columns["quantity"]]))
         )
         plain = {role: f"nullif({text[role]}, '')" if role in text else "null" for role in ROLES}
         order = f"regexp_replace({plain['order']}, '\\.0$', '')" if number else "strftime(make_timestamp(ts), '%Y-%m-%d %H:%M:%S')"
@@ -360,9 +368,10 @@ def _roles(path: Path, fields: dict[str, str], overrides: Columns) -> Columns:
     taken = set(roles.values())
     for role, (_, names) in ROLES.items():
         for known in () if role in roles else names.split():
-            if (name := plain.get(known)) is not None and name not in taken:
-                roles[role] = name
-                taken.add(name)
+            found = plain.get(known)
+            if found is not None and found not in taken:
+                roles[role] = found
+                taken.add(found)
                 break
     if "price" in roles and "amount" in roles and "amount" not in overrides:
         del roles["amount"]
@@ -393,9 +402,7 @@ def _has_cancellations(db: duckdb.DuckDBPyConnection, source: str, number: str) 
     return bool(plain > cancelled > 0 and others * 10 <= plain)
 
 
-def _time_sql(
-    db: duckdb.DuckDBPyConnection, source: str, name: str, type: str, dates: str | None, path: Path
-) -> tuple[str, bool]:
+def _time_sql(db: duckdb.DuckDBPyConnection, source: str, name: str, type: str, dates: str | None, path: Path) -> tuple[str, bool]:
     """SQL for microseconds since 1970 of a column, and whether its times carry their own offset."""
     if type in ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS") or type.startswith("TIMESTAMP WITH"):
         return f'epoch_us("{name}")', type.startswith("TIMESTAMP WITH")
@@ -406,7 +413,9 @@ def _time_sql(
             from (select {value} as v from {source}) where v <> ''"""
     ).fetchall()[0]
     if slashed and dates is None and by_day == by_month:
-        raise Invalid(Problem(str(path), f"nothing tells whether `{name}` writes the day or the month first", "say --dates day-first or month-first"))
+        raise Invalid(
+            Problem(str(path), f"nothing tells whether `{name}` writes the day or the month first", "say --dates day-first or month-first")
+        )
     is_day_first = dates == "day-first" or (dates is None and by_day > by_month)
     formats = list(_PLAIN_DATES + (_DAY_FIRST if is_day_first else _MONTH_FIRST))
     if offsets:
@@ -445,7 +454,9 @@ def _streamed(db: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
 def _examples(db: duckdb.DuckDBPyConnection, where: str, limit: int) -> tuple[dict[str, str], ...]:
     if not limit:
         return ()
-    found = db.execute(f"select rowid + 1 as row, ord as \"order\", member, sku, quantity, unit, ts from lines where {where} order by rowid limit {limit}")
+    found = db.execute(
+        f'select rowid + 1 as row, ord as "order", member, sku, quantity, unit, ts from lines where {where} order by rowid limit {limit}'
+    )
     names = [column[0] for column in found.description or ()]
     shown = []
     for row in found.fetchall():

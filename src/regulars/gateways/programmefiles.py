@@ -20,13 +20,17 @@ Lines = dict[str, int]
 """Line number by path, as ``rules[0].award.unit``."""
 
 
-def read_programme(path: Path) -> Programme:
+def read_programme(path: Path, time_zone: str | None = None) -> Programme:
     """The programme in ``path``. A YAML file may hold several versions, divided by ``---``; a JSON file a list of them.
+
+    ``time_zone`` stands in for the zone that the document names.
 
     Raises ``NotFound`` or ``Invalid``, whose problems name file, line and path.
     """
     text = _text(path)
     documents, lines = _json(text, path) if path.suffix.lower() == ".json" else _yaml(text, path)
+    if time_zone is not None:
+        documents = [{**item, "time_zone": time_zone} if isinstance(item, dict) else item for item in documents]
     try:
         return programme(documents)
     except Invalid as wrong:
@@ -39,9 +43,13 @@ def _text(path: Path) -> str:
             raise Invalid(Problem(str(path), "this is larger than any programme", "is it the file of orders? that goes to --orders"))
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise NotFound(Problem(str(path), "there is no such file", "`regulars programme new points` writes a programme to begin with")) from None
+        raise NotFound(
+            Problem(str(path), "there is no such file", "`regulars programme new points` writes a programme to begin with")
+        ) from None
     except UnicodeDecodeError:
-        raise Invalid(Problem(str(path), "this is not text in UTF-8", "a programme is a YAML or JSON file; orders go to --orders")) from None
+        raise Invalid(
+            Problem(str(path), "this is not text in UTF-8", "a programme is a YAML or JSON file; orders go to --orders")
+        ) from None
     except OSError as wrong:
         raise NotFound(Problem(str(path), f"it cannot be read: {wrong.strerror}", "check the path and its permissions")) from None
 
@@ -74,7 +82,7 @@ def _yaml(text: str, path: Path) -> tuple[list[Any], list[Lines]]:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML 1.2's plain words: true, false, null and whole numbers; everything else is the text as it stands (`no`, `12.50`, `2025-01-31`)."""
+    """YAML 1.2's plain words: true, false, null and whole numbers; all else is text as it stands (`no`, `12.50`, `2025-01-31`)."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 

@@ -6,18 +6,26 @@ Invariant: the engine never holds a sentence; the same text reads in every langu
 import msgspec
 
 from regulars.kernel.money import Money
+from regulars.kernel.time import Instant
 
-Argument = int | str | Money
+
+class Moment(msgspec.Struct, frozen=True):
+    """An instant as it is shown: by the clock of ``zone``."""
+
+    at: Instant
+    zone: str
+
+
+Argument = int | str | Money | Moment
 
 
 class Text(msgspec.Struct, frozen=True):
-    """A sentence not yet spoken: ``key`` of the catalogue and ``args`` for its blanks; ``count`` chooses the plural form."""
+    """A sentence not yet spoken: ``key`` of the catalogue and ``args`` for its blanks."""
 
     key: str
     args: dict[str, Argument] = {}
-    count: int | None = None
 
 
-def text(key: str, count: int | None = None, **args: Argument) -> Text:
-    """Shorthand: ``text("award.made", unit="points", amount=37)``."""
-    return Text(key, args, count)
+def text(key: str, /, **args: Argument) -> Text:
+    """Shorthand: ``text("award.given", unit="points", amount=37)``."""
+    return Text(key, args)

@@ -12,7 +12,6 @@ import msgspec
 from msgspec import Meta
 
 from regulars.kernel.amount import Rounding, rounded, split
-from regulars.programme.dossier import Redemption
 from regulars.programme.facts import Line, Order
 from regulars.programme.policies import LineKind, Policies
 
@@ -139,11 +138,11 @@ def _all_goods(lines: Sequence[Line]) -> bool:
     return True
 
 
-def money_kept(redemption: Redemption, purchase: Basis, state: Order) -> int:
+def money_kept(purchase: Basis, state: Order) -> int:
     """How much of the money that value paid still pays for goods that were kept, in minor units of the order.
 
-    The payment lies on the lines of the ``purchase``; of a line of which a part came back, the kept pieces keep their share, rounded up,
-    so that any sequence of partial returns ends as one return of all of them.
+    ``purchase`` is the first state, with the payment on its lines. Of a line of which a part came back, the kept pieces keep their
+    share, rounded up, so that any sequence of partial returns ends as one return of all of them.
     """
     kept: dict[str, int] = {}
     for line in state.lines:
@@ -165,7 +164,7 @@ def _equal_lines(lines: Sequence[Line]) -> list[list[Line]]:
     for line in lines:
         pieces = [Fraction(x, line.quantity or 1) for x in (line.amount, line.discount, line.tax)]
         equal.setdefault((line.sku, str(line.kind), tuple(sorted(line.categories)), *pieces), []).append(line)
-    return [equal[key] for key in sorted(equal)]  # type: ignore[type-var]
+    return [equal[key] for key in sorted(equal)]
 
 
 def _together(equal: list[Line]) -> Line:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import date
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -157,6 +157,7 @@ class Compare(Node, frozen=True):
 
     fact: str
     value: Annotated[Fraction, Meta(description="The bound.")]
+    is_reached_by_more: ClassVar[bool] = True
 
     def passes(self, actual: int) -> bool:
         """The comparison itself."""
@@ -170,16 +171,12 @@ class Compare(Node, frozen=True):
     def leaves(self, view: View) -> Iterator[Leaf]:
         """See ``Node``."""
         actual = view.value(self.fact)
-        short = None
-        if isinstance(actual, int) and not self.passes(actual):
-            short = self._short(actual)
+        short = self._short(actual) if self.is_reached_by_more and isinstance(actual, int) and not self.passes(actual) else None
         yield Leaf(self.fact, _tag(self), str(self.value), None if actual is None else str(actual), self.holds(view), short)
 
-    def _short(self, actual: int) -> int | None:
-        bound = -(-self.value.numerator // self.value.denominator)
-        while not self.passes(bound):
-            bound += 1
-        return bound - actual if bound > actual else None
+    def _short(self, actual: int) -> int:
+        enough = -(-self.value.numerator // self.value.denominator)
+        return (enough if self.passes(enough) else enough + 1) - actual
 
 
 class AtLeast(Compare, frozen=True, tag="at_least"):
@@ -201,23 +198,21 @@ class Above(Compare, frozen=True, tag="above"):
 class AtMost(Compare, frozen=True, tag="at_most"):
     """The fact is the bound or less."""
 
+    is_reached_by_more = False
+
     def passes(self, actual: int) -> bool:
         """<="""
         return actual <= self.value
-
-    def _short(self, actual: int) -> int | None:
-        return None
 
 
 class Below(Compare, frozen=True, tag="below"):
     """The fact is less than the bound."""
 
+    is_reached_by_more = False
+
     def passes(self, actual: int) -> bool:
         """<"""
         return actual < self.value
-
-    def _short(self, actual: int) -> int | None:
-        return None
 
 
 class In(Node, frozen=True, tag="in"):

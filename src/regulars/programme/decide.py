@@ -155,7 +155,7 @@ def _value_kept(desk: Desk, book: OrderBook, purchase: Order, order: Order) -> t
     if order.lines == purchase.lines and not redemption.back:
         return redemption.money, redemption
     goods = _goods_of(desk.version, redemption)
-    kept = money_kept(redemption, Basis(purchase, desk.version.policies, redemption.money, goods), order)
+    kept = money_kept(Basis(purchase, desk.version.policies, redemption.money, goods), order)
     back = redemption.amount * (redemption.money - kept) // redemption.money
     change = back - redemption.back
     if change > 0:
@@ -409,15 +409,17 @@ class Desk:
         allocations, back = last_taken(redemption.allocations, amount - loss - debt)
         self.reinstate(unit, back, Account.REDEEMED, cause, with_grace=True)
         if repaid:
-            self._credit(Lot(LotId(f"{cause}:{unit}:repaid"), unit, repaid, self.at, *self._dates_now(unit)), Movement.REINSTATEMENT,
-                         Account.REDEEMED, cause)
+            self._credit(
+                Lot(LotId(f"{cause}:{unit}:repaid"), unit, repaid, self.at, *self._dates_now(unit)),
+                Movement.REINSTATEMENT,
+                Account.REDEEMED,
+                cause,
+            )
         return msgspec.structs.replace(
             redemption, allocations=allocations, owed=redemption.owed - debt, written_off=redemption.written_off - loss
         )
 
-    def reinstate(
-        self, unit: UnitId, allocations: tuple[Allocation, ...], source: Account, cause: str, with_grace: bool = False
-    ) -> None:
+    def reinstate(self, unit: UnitId, allocations: tuple[Allocation, ...], source: Account, cause: str, with_grace: bool = False) -> None:
         """Put value back into the lots it came from, with their dates and at most the policy's days of grace (law 16)."""
         grace = self.version.policies.reinstated_grace if with_grace else None
         for allocation in allocations:
@@ -437,9 +439,7 @@ class Desk:
         self._owe(unit, amount)
         return amount, 0
 
-    def _undo_shortfall(
-        self, unit: UnitId, amount: int, owed: int, written_off: int, source: Account, cause: str
-    ) -> tuple[int, int, int]:
+    def _undo_shortfall(self, unit: UnitId, amount: int, owed: int, written_off: int, source: Account, cause: str) -> tuple[int, int, int]:
         """Undo up to ``amount`` of a shortfall: loss first, then debt.
 
         Returns both, and how much of the debt had been repaid meanwhile: that part is still to come back as value.

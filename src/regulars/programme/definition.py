@@ -50,7 +50,8 @@ class ReplaySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     """How a replay over a history of orders treats what the history does not tell. Flags of the command override it."""
 
     redeem: Annotated[
-        Literal["never", "greedy"], Meta(description="What members do: `never` spend, or at each order spend as much as allowed (`greedy`).")
+        Literal["never", "greedy"],
+        Meta(description="What members do: `never` spend, or at each order spend as much as allowed (`greedy`)."),
     ] = "never"
     returns: Annotated[
         Literal["ignore", "last-purchase-first"],
@@ -205,7 +206,8 @@ def programme(documents: Iterable[Any]) -> Programme:
 def document(data: Any) -> Document:
     """One document from plain data. Raises ``Invalid``."""
     try:
-        return _convert(data, Document)
+        read: Document = _convert(data, Document)
+        return read
     except msgspec.ValidationError as wrong:
         raise Invalid(_structure_problem(data, str(wrong))) from None
 
@@ -332,8 +334,8 @@ def _problems(document: Document) -> Iterator[Problem]:
         return
     for id, unit in document.units.items():
         yield from _unit_problems(f"units.{id}", unit, minor)
-    for id, ladder in document.tiers.items():
-        yield from _ladder_problems(f"tiers.{id}", ladder, minor)
+    for name, ladder in document.tiers.items():
+        yield from _ladder_problems(f"tiers.{name}", ladder, minor)
     floor = document.policies.price_floor_percent
     if not 0 <= floor <= 100:
         yield Problem("policies.price_floor_percent", f"{floor} is no percentage of a price", "write a number from 0 to 100")
@@ -353,7 +355,9 @@ def _unit_problems(where: str, unit: Unit, minor: int) -> Iterator[Problem]:
         if length is not None and length.after.count == 0:
             yield Problem(f"{where}.{name}.after", "the span is empty", f"leave `{name}` out instead")
     if unit.expiry and unit.expiry.at_least is not None and unit.expiry.from_ == "activation":
-        yield Problem(f"{where}.expiry.at_least", "it only matters when life is counted from earning", "add `from: earning` or leave it out")
+        yield Problem(
+            f"{where}.expiry.at_least", "it only matters when life is counted from earning", "add `from: earning` or leave it out"
+        )
     spending = unit.spending
     if spending is None:
         return
@@ -396,7 +400,7 @@ def _rule_problems(where: str, rule: Rule, document: Document, minor: int) -> It
             yield Problem(f"{where}.{name}.unit", f"there is no unit {effect.unit!r}", f"known units: {known}")
             return
     if rule.award is not None:
-        yield from _award_problems(f"{where}.award", rule.award, document, minor)
+        yield from _award_problems(f"{where}.award", rule.award, document)
     if rule.multiply is not None and rule.multiply.by < 1:
         yield Problem(f"{where}.multiply.by", "a multiple is 1 or more", "write 2 for double points")
     if rule.discount is not None:
@@ -405,7 +409,7 @@ def _rule_problems(where: str, rule: Rule, document: Document, minor: int) -> It
         yield from _condition_problems(f"{where}.if", rule.if_, document, minor)
 
 
-def _award_problems(where: str, award: Earning, document: Document, minor: int) -> Iterator[Problem]:
+def _award_problems(where: str, award: Earning, document: Document) -> Iterator[Problem]:
     ways = [name for name in ("amount", "rate", "percent") if getattr(award, name) is not None]
     if len(ways) != 1:
         have = " and ".join(ways) or "none"
@@ -525,7 +529,9 @@ def _version_problems(versions: tuple[Version, ...]) -> Iterator[Problem]:
             yield Problem("version", f"version {higher.number} begins after version {lower.number}", "let numbers rise with the days")
         for key in ("programme", "currency", "time_zone"):
             if getattr(higher.document, key) != getattr(first, key):
-                yield Problem(key, f"version {higher.number} has another {key} than version {versions[0].number}", "keep it for all versions")
+                yield Problem(
+                    key, f"version {higher.number} has another {key} than version {versions[0].number}", "keep it for all versions"
+                )
 
 
 def _in_minor(node: Condition, minor: int) -> Condition:

@@ -27,7 +27,9 @@ class RoundingRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How and where an exact figure becomes a whole number: once per rule and `order`, or once per rule and `line`."""
 
     mode: Annotated[Rounding, Meta(description="`down` (towards zero), `half_up` or `up`.")] = Rounding.DOWN
-    level: Annotated[Literal["order", "line"], Meta(description="Once for the whole order, or on each line (equal lines are one).")] = "order"
+    level: Annotated[Literal["order", "line"], Meta(description="Once for the whole order, or on each line (equal lines are one).")] = (
+        "order"
+    )
 
 
 class Policies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -39,7 +41,9 @@ class Policies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     ] = "shown"
     basis_includes: Annotated[
         tuple[LineKind, ...],
-        Meta(description="Which kinds of order line count for awards, spend and shares; delivery, fees and gift cards do not unless named."),
+        Meta(
+            description="Which kinds of order line count for awards, spend and shares; delivery, fees and gift cards do not unless named."
+        ),
     ] = (LineKind.GOODS,)
     spend_counts: Annotated[
         Literal["paid", "total"],
@@ -108,6 +112,6 @@ class Policies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     discount_rounding: Annotated[
         RoundingRule, Meta(description="How a money discount becomes whole minor units; the parts on the lines always sum to it.")
     ] = RoundingRule(Rounding.HALF_UP)
-    price_floor_percent: Annotated[
-        Fraction, Meta(description="Discounts never lower a line below this percentage of its shown price.")
-    ] = Fraction(0)
+    price_floor_percent: Annotated[Fraction, Meta(description="Discounts never lower a line below this percentage of its shown price.")] = (
+        Fraction(0)
+    )

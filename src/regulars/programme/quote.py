@@ -80,9 +80,7 @@ def quote(programme: Programme, member: MemberState | None, cart: Order) -> Quot
         currency=cart.currency,
         total=sum(prices),
         payable=sum(prices) - sum(line.discount for line in order.lines),
-        lines=tuple(
-            QuotedLine(line.sku, line.quantity, price, line.discount) for line, price in zip(order.lines, prices, strict=True)
-        ),
+        lines=tuple(QuotedLine(line.sku, line.quantity, price, line.discount) for line, price in zip(order.lines, prices, strict=True)),
         discounts=tuple((a.rule, a.amount) for a in applied),
         spendable=tuple(spendable(version, member, order, purse) for purse in version.purses.values()),
         awards=tuple(sorted(awards, key=lambda award: award.rule)),
@@ -147,9 +145,7 @@ def _stage(rule: Ready) -> str:
     return discount.stage or ("line" if discount.goods is not None else "order")
 
 
-def _candidate(
-    version: Version, rule: Ready, order: Order, prices: list[int], floors: list[int], situation: Situation
-) -> Candidate:
+def _candidate(version: Version, rule: Ready, order: Order, prices: list[int], floors: list[int], situation: Situation) -> Candidate:
     discount = rule.rule.discount
     assert discount is not None
     covered = [_is_counted(version, line) and (rule.goods is None or rule.goods.covers(line)) for line in order.lines]

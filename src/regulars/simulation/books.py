@@ -6,7 +6,7 @@ Invariant: whatever the order in which facts are taken, the books end where fold
 import msgspec
 
 from regulars.kernel.ids import FactId, MemberId
-from regulars.kernel.time import Instant
+from regulars.kernel.time import BEGINNING, Instant
 from regulars.ledger.transfers import Transfer
 from regulars.programme.decide import decide, inadmissible
 from regulars.programme.definition import Programme
@@ -33,6 +33,7 @@ class Books:
         self.programme = programme
         self.now = Folded(MemberState(member), {}, [])
         self.facts: list[Remembered] = []
+        self._last: tuple[Instant, str, int, str] = (BEGINNING, "", 0, "")
         self._answers: dict[FactId, tuple[bytes, Answer]] = {}
 
     @property
@@ -59,7 +60,7 @@ class Books:
         if refusal := inadmissible(self.programme, fact):
             return Answer(refusal)
         fact = in_its_place(fact, self.member.clock)
-        is_late = fact.occurred_at < self.member.clock or bool(self.facts) and fact_order(fact) < self._last
+        is_late = fact.occurred_at < self.member.clock or (bool(self.facts) and fact_order(fact) < self._last)
         if is_late:
             self._remember(fact)
             self._fold_again()
@@ -81,7 +82,7 @@ class Books:
 
     def _remember(self, fact: Remembered) -> None:
         self.facts.append(fact)
-        self._last = max(self._last, fact_order(fact)) if len(self.facts) > 1 else fact_order(fact)
+        self._last = max(self._last, fact_order(fact))
 
     def _fold_again(self) -> None:
         again = self.folded_again()

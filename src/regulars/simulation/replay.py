@@ -4,7 +4,7 @@ The replay plays the shop: it quotes each order, takes the discounts off, lets t
 order. Members' behaviour is assumed unchanged. Invariant: nothing here decides; every figure comes out of `decide` and `quote`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -20,12 +20,14 @@ from regulars.programme.definition import Programme, Version
 from regulars.programme.dossier import EMPTY, OrderBook
 from regulars.programme.effects import GrantPerk, RevokePerk
 from regulars.programme.entitlement import situation_of
+from regulars.programme.explain import Told
 from regulars.programme.facts import Fact, Order, OrderStated, TimePassed, ValueRedeemed
 from regulars.programme.fold import dossier_for
 from regulars.programme.history import History, Returned
 from regulars.programme.mechanics import points
 from regulars.programme.member import MemberState
 from regulars.programme.quote import discounted, payable
+from regulars.programme.stacking import Applied
 from regulars.simulation.figures import QUARTER, Figures
 from regulars.simulation.returns import Kept
 
@@ -38,7 +40,7 @@ class Assumptions(msgspec.Struct, frozen=True):
     returns: Literal["ignore", "last-purchase-first"] = "ignore"
 
 
-Listener = Callable[[Fact, Decision], None]
+Listener = Callable[[Told], None]
 
 
 def replay(programme: Programme, histories: Iterable[History], assumptions: Assumptions, figures: Figures) -> None:
@@ -51,7 +53,7 @@ def replay(programme: Programme, histories: Iterable[History], assumptions: Assu
 def replay_member(
     programme: Programme, history: History, assumptions: Assumptions, figures: Figures, listener: Listener | None = None
 ) -> None:
-    """Replay one member; ``listener`` hears each fact with its decision."""
+    """Replay one member; ``listener`` is told of each fact with its decision."""
     shop = Shop(programme, history, assumptions, figures, listener)
     as_of = assumptions.as_of
     events: list[Order | Returned] = [order for order in history.orders if order.placed_at < as_of]
@@ -99,6 +101,7 @@ class Shop:
     def sell(self, order: Order) -> None:
         """The member buys: discounts, payment with value, the order."""
         figures, at = self._figures, order.placed_at
+        applied: list[Applied] = []
         version = self._programme.at(at)
         if version is not None and order.currency == version.currency:
             if self.member.due_at <= at:
@@ -109,7 +112,7 @@ class Shop:
                 figures.discount_minor += sum(one.amount for one in applied)
             if self._assumptions.redeem == "greedy" and self.member.lots:
                 self._pay(version, order)
-        decision = self._decide(OrderStated(FactId(f"{order.key}#1"), order, at, at))
+        decision = self._decide(OrderStated(FactId(f"{order.key}#1"), order, at, at), applied)
         if decision.refusal is not None:
             figures.refused[decision.refusal.reason] += 1
             return
@@ -155,7 +158,7 @@ class Shop:
                 self._figures.unit(purse.unit).redeemed_minor += purse.money(most)
                 return
 
-    def _decide(self, fact: Fact) -> Decision:
+    def _decide(self, fact: Fact, applied: Sequence[Applied] = ()) -> Decision:
         orders = self._orders
         if isinstance(fact, TimePassed):
             dossier = EMPTY
@@ -169,7 +172,7 @@ class Shop:
             orders[book.key] = book
         self._count(decision)
         if self._listener is not None:
-            self._listener(fact, decision)
+            self._listener(Told(fact, decision, tuple(applied)))
         return decision
 
     def _count(self, decision: Decision) -> None:

@@ -30,9 +30,9 @@ class Expiry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """When an award ends."""
 
     after: Annotated[Span, Meta(description="How long it lives.")]
-    from_: Annotated[Literal["activation", "earning"], Meta(description="Whether its life is counted from activation or from the order.")] = (
-        "activation"
-    )
+    from_: Annotated[
+        Literal["activation", "earning"], Meta(description="Whether its life is counted from activation or from the order.")
+    ] = "activation"
     at_least: Annotated[Span | None, Meta(description="With `from: earning`: it lives at least this long after activation.")] = None
 
 
@@ -60,7 +60,9 @@ class Earning(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """What a rule awards. Exactly one way: ``amount`` alone, ``amount`` with ``per``, ``rate``, or ``percent``."""
 
     unit: Annotated[UnitId, Meta(description="The unit that is awarded.")]
-    amount: Annotated[Positive | None, Meta(description="So many units for the order; with `per`, for each whole `per` of the basis.")] = None
+    amount: Annotated[Positive | None, Meta(description="So many units for the order; with `per`, for each whole `per` of the basis.")] = (
+        None
+    )
     per: Annotated[Fraction | None, Meta(description="Money, as `10.00`: the award counts each whole one of it.")] = None
     rate: Annotated[Fraction | None, Meta(description="Units for one whole unit of currency, in proportion, as `1.5` or `1/3`.")] = None
     percent: Annotated[Fraction | None, Meta(description="Units worth this percentage of the basis, by the unit's `value`.")] = None

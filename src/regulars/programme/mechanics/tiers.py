@@ -15,7 +15,9 @@ class Level(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"fr
     """One level of a ladder."""
 
     id: Annotated[str, Meta(min_length=1, description="Its name, as `gold`; conditions name it.")]
-    from_: Annotated[Fraction, Meta(description="The spend from which it holds (that amount included), as `500.00`; 0 for the first level.")]
+    from_: Annotated[
+        Fraction, Meta(description="The spend from which it holds (that amount included), as `500.00`; 0 for the first level.")
+    ]
 
 
 class Ladder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

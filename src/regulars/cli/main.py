@@ -1,0 +1,190 @@
+"""The doors of the `regulars` command: what may be asked, and how errors are told.
+
+Exit codes: 0 done; 1 checked, and problems were found; 2 what was given cannot be used. Everything that computes is imported only when it
+is asked for, so that `--help` answers at once.
+"""
+
+import json
+import sys
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regulars import __version__
+from regulars.kernel.errors import RegularsError
+
+app = typer.Typer(
+    name="regulars",
+    help="A loyalty engine for online shops: exact, explained, tried on your own past before launch.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    rich_markup_mode=None,
+)
+orders_app = typer.Typer(help="Files of orders.", no_args_is_help=True, rich_markup_mode=None)
+programme_app = typer.Typer(help="Programmes: their documents.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(orders_app, name="orders")
+app.add_typer(programme_app, name="programme")
+
+
+class Redeem(StrEnum):
+    """What members do with their points."""
+
+    NEVER = "never"
+    GREEDY = "greedy"
+
+
+class Returns(StrEnum):
+    """What becomes of returned goods."""
+
+    IGNORE = "ignore"
+    LAST_PURCHASE_FIRST = "last-purchase-first"
+
+
+class Dates(StrEnum):
+    """How 3/4/2025 is read."""
+
+    DAY_FIRST = "day-first"
+    MONTH_FIRST = "month-first"
+
+
+ProgrammeFile = Annotated[Path, typer.Option("--programme", "-p", metavar="FILE", help="The programme, YAML or JSON.")]
+OrdersFile = Annotated[Path, typer.Option("--orders", "-o", metavar="FILE", help="The orders, CSV or Parquet, one row an order line.")]
+AsOf = Annotated[
+    datetime | None,
+    typer.Option("--as-of", formats=["%Y-%m-%d"], metavar="DATE", help="Figures as of the first local instant of this day."),
+]
+TimeZone = Annotated[str | None, typer.Option("--time-zone", metavar="ZONE", help="The store's zone, instead of the programme's.")]
+ReturnsOption = Annotated[Returns | None, typer.Option("--returns", help="Returned goods: ignore them, or match the latest purchase.")]
+RedeemOption = Annotated[Redeem | None, typer.Option("--redeem", help="Members never spend, or as much as allowed at each order.")]
+Column = Annotated[
+    list[str] | None, typer.Option("--column", "-c", metavar="ROLE=NAME", help="Which column is what, as member=buyer; may be repeated.")
+]
+DatesOption = Annotated[Dates | None, typer.Option("--dates", help="Which comes first in dates like 3/4/2025.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Say the version.", is_eager=True)] = False,
+) -> None:
+    """A loyalty engine for online shops: exact, explained, tried on your own past before launch."""
+    if version:
+        print(f"regulars {__version__}")
+        raise typer.Exit
+
+
+@app.command("replay")
+def replay(
+    programme: ProgrammeFile,
+    orders: OrdersFile,
+    as_of: AsOf = None,
+    time_zone: TimeZone = None,
+    returns: ReturnsOption = None,
+    redeem: RedeemOption = None,
+    column: Column = None,
+    dates: DatesOption = None,
+    processes: Annotated[int | None, typer.Option("--processes", min=1, help="Processes to use; all processors when not said.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a programme over past orders: what it would have given, cost and left open."""
+    from regulars.cli import replays
+
+    request = replays.request(programme, orders, as_of, time_zone, returns, redeem, column, dates, processes)
+    replays.show(request, as_json)
+
+
+@app.command("explain")
+def explain(
+    programme: ProgrammeFile,
+    orders: OrdersFile,
+    order: Annotated[str | None, typer.Option("--order", metavar="ID", help="Explain this order.")] = None,
+    member: Annotated[str | None, typer.Option("--member", metavar="ID", help="Tell this member's whole story.")] = None,
+    as_of: AsOf = None,
+    time_zone: TimeZone = None,
+    returns: ReturnsOption = None,
+    redeem: RedeemOption = None,
+    column: Column = None,
+    dates: DatesOption = None,
+    as_json: Json = False,
+) -> None:
+    """Retell, line by line, what a programme did with an order or a member, and why."""
+    from regulars.cli import replays
+
+    request = replays.request(programme, orders, as_of, time_zone, returns, redeem, column, dates, 1)
+    replays.explain(request, order, member, as_json)
+
+
+@orders_app.command("check")
+def orders_check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet, one row an order line.")],
+    column: Column = None,
+    dates: DatesOption = None,
+    as_json: Json = False,
+) -> None:
+    """Say how a file of orders is understood, and count its rows by kind."""
+    from regulars.cli import orders
+
+    orders.check(file, column, dates, as_json)
+
+
+@programme_app.command("check")
+def programme_check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The programme, YAML or JSON.")],
+    as_json: Json = False,
+) -> None:
+    """Say whether a programme is valid; each problem with its line, its reason and what to do."""
+    from regulars.cli import programmes
+
+    programmes.check(file, as_json)
+
+
+@programme_app.command("new")
+def programme_new(
+    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="Its name; `list` shows all of them.")],
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Write it here instead of on the screen.")] = None,
+) -> None:
+    """Write a commented programme to begin with."""
+    from regulars.cli import programmes
+
+    programmes.new(template, to)
+
+
+@programme_app.command("schema")
+def programme_schema() -> None:
+    """Print the JSON Schema of programmes, for editors and checks of your own."""
+    from regulars.programme.definition import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+@app.command("demo")
+def demo(once: Annotated[bool, typer.Option("--once", help="Print and end.")] = False) -> None:
+    """Replay a small real shop under a points programme: a table, one member's story, one order explained."""
+    from regulars.cli.demo import show
+
+    show(once)
+
+
+def run() -> None:
+    """The console's entry: tell errors in sentences, never in tracebacks."""
+    try:
+        app()
+    except RegularsError as wrong:
+        tell(wrong)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def tell(wrong: RegularsError) -> None:
+    """The problems, in JSON where JSON was asked for."""
+    if "--json" in sys.argv:
+        print(json.dumps({"problems": [{"where": p.where, "what": p.what, "hint": p.hint} for p in wrong.problems]}, indent=2))
+        return
+    for problem in wrong.problems:
+        print(problem, file=sys.stderr)

@@ -1,0 +1,170 @@
+"""Replays and explanations as people see them: a table, a roll-forward month by month, a tree of sentences."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from regulars.cli.orders import columns_of
+from regulars.flows.replays import Replay, explained_member, explained_order, run
+from regulars.kernel.errors import Invalid, Problem
+from regulars.kernel.money import Money
+from regulars.locale import amount, speak
+from regulars.programme.explain import Passage
+
+
+def request(
+    programme: Path,
+    orders: Path,
+    as_of: datetime | None,
+    time_zone: str | None,
+    returns: str | None,
+    redeem: str | None,
+    column: Sequence[str] | None,
+    dates: str | None,
+    processes: int | None,
+) -> Replay:
+    """What the flags ask for."""
+    return Replay(
+        programme=programme,
+        orders=orders,
+        columns=columns_of(column),
+        dates=None if dates is None else str(dates),
+        time_zone=time_zone,
+        as_of=None if as_of is None else as_of.date(),
+        redeem=None if redeem is None else str(redeem),  # type: ignore[arg-type]
+        returns=None if returns is None else str(returns),  # type: ignore[arg-type]
+        processes=processes,
+    )
+
+
+def show(request: Replay, as_json: bool) -> None:
+    """Run the replay and print its figures."""
+    report = with_progress(request)
+    if as_json:
+        print(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        print_report(Console(), report)
+
+
+def with_progress(request: Replay) -> dict[str, Any]:
+    """Run it, with a bar of the orders done on the terminal."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("orders"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("replaying", total=None)
+        return run(request, lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def explain(request: Replay, order: str | None, member: str | None, as_json: bool) -> None:
+    """Explain an order or a member."""
+    if (order is None) == (member is None):
+        raise Invalid(Problem("explain", "say what to explain", "add --order ID or --member ID, one of the two"))
+    passages = explained_order(request, order) if order is not None else explained_member(request, member or "")
+    if as_json:
+        print(json.dumps([plain(passage) for passage in passages], indent=2, ensure_ascii=False))
+    else:
+        print_passages(Console(), passages)
+
+
+def plain(passage: Passage) -> dict[str, Any]:
+    """A passage as data: key, arguments, the sentence, and what belongs under it."""
+    return {
+        "key": passage.text.key,
+        "args": {name: _argument(value) for name, value in passage.text.args.items()},
+        "text": speak(passage.text),
+        "details": [plain(detail) for detail in passage.details],
+    }
+
+
+def print_passages(console: Console, passages: Iterable[Passage]) -> None:
+    """Passages as trees of sentences."""
+    for passage in passages:
+        for line in _lines(passage):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_report(console: Console, report: dict[str, Any]) -> None:
+    """The figures as tables: the replay, the balance of its units, and their months."""
+    currency = report["currency"]
+    console.print(f"\n[bold]{escape(report['programme'])}[/bold], version {report['version']}, as of {report['as_of']}")
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    table.add_row("orders", f"{report['orders']:,}")
+    table.add_row("members", f"{report['members']:,}")
+    table.add_row("revenue", amount(Money(report["revenue_minor"], currency)))
+    for name, label in _OPTIONAL.items():
+        if report[name]:
+            table.add_row(label, amount(Money(report[name], currency)) if name.endswith("_minor") else f"{report[name]:,}")
+    for ladder, levels in report["ladders"].items():
+        table.add_row(f"members in {ladder}", ", ".join(f"{level} {count:,}" for level, count in levels.items()))
+    for reason, count in report["refused"].items():
+        table.add_row(f"orders refused: {reason}", f"{count:,}")
+    console.print(table)
+    for unit, figures in report["units"].items():
+        _print_unit(console, unit, figures)
+
+
+_OPTIONAL = {
+    "discount_minor": "discounts given",
+    "redeemed_minor": "paid with points",
+    "perks": "perks",
+    "members_with_perks": "members with perks",
+    "orders_without_points": "orders without points",
+    "members_with_points": "members holding points",
+    "returned_units_matched": "returned pieces matched",
+    "returned_units_unmatched": "returned pieces without a purchase",
+    "orders_fully_returned": "orders that came back whole",
+    "orders_after_as_of": "orders after that day, left out",
+}
+
+
+def _print_unit(console: Console, unit: str, figures: dict[str, Any]) -> None:
+    table = Table(title=f"{unit}: where they went", title_justify="left", box=None, padding=(0, 2), show_header=False)
+    for name, signed in figures["reconciliation"].items():
+        if signed:
+            table.add_row(name.replace("_", " "), f"{signed:+,}")
+    table.add_row("sum", f"{sum(figures['reconciliation'].values()):,}")
+    console.print(table)
+    months = figures["months"]
+    if not months:
+        return
+    columns = [name for name in _MONTHLY if any(month[name] for month in months)]
+    table = Table(title=f"{unit}: month by month", title_justify="left", box=None, padding=(0, 1))
+    table.add_column("month", no_wrap=True)
+    for name in (*columns, "standing"):
+        table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    highest = max(month["standing"] for month in months) or 1
+    for month in months:
+        bar = "█" * max(0, round(12 * month["standing"] / highest))
+        table.add_row(month["month"], *(f"{month[name]:,}" for name in (*columns, "standing")), f"[cyan]{bar}[/cyan]")
+    console.print(table, soft_wrap=True)
+
+
+_MONTHLY = ("issued", "clawed_back", "redeemed", "given_back", "expired", "written_off")
+
+
+def _lines(passage: Passage, first: str = "", rest: str = "") -> Iterator[str]:
+    yield first + speak(passage.text)
+    for i, detail in enumerate(passage.details):
+        is_last = i == len(passage.details) - 1
+        yield from _lines(detail, rest + ("└── " if is_last else "├── "), rest + ("    " if is_last else "│   "))
+
+
+def _argument(value: Any) -> Any:
+    if isinstance(value, Money):
+        return {"minor": value.minor, "currency": value.currency}
+    return value if isinstance(value, (int, str)) else {"at": value.at, "zone": value.zone}

@@ -1,0 +1,1 @@
+"""Deeds: what the doors ask for, each told in a few steps."""

@@ -1,0 +1,359 @@
+"""explain: a decision retold line by line - what was given and why, what was not and what would have been enough.
+
+It runs the interpreter again on the recorded inputs and says nothing that they do not say. Invariant: every amount it tells is one that
+the decision moved, and the parts that it tells sum to it.
+"""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import msgspec
+
+from regulars.kernel.amount import split
+from regulars.kernel.money import Money
+from regulars.kernel.texts import Argument, Moment, Text, text
+from regulars.kernel.time import NEVER, Instant
+from regulars.ledger.accounts import Account, Movement
+from regulars.ledger.transfers import Transfer
+from regulars.programme.basis import Basis
+from regulars.programme.conditions import CATALOGUE, Leaf, View
+from regulars.programme.decide import Decision
+from regulars.programme.definition import Programme, Ready, Version
+from regulars.programme.dossier import Award, OrderBook
+from regulars.programme.effects import ChangeTier, GrantPerk, RevokePerk
+from regulars.programme.entitlement import standing_of, view_of
+from regulars.programme.facts import Fact, Order, OrderStated, TimePassed, ValueRedeemed
+from regulars.programme.reasons import Reason, Refusal
+from regulars.programme.stacking import Applied
+
+
+class Told(msgspec.Struct, frozen=True):
+    """One fact and what was decided of it; for an order, also the discounts that its quote applied."""
+
+    fact: Fact
+    decision: Decision
+    applied: tuple[Applied, ...] = ()
+
+
+class Passage(msgspec.Struct, frozen=True):
+    """A sentence of an explanation, and what belongs under it."""
+
+    text: Text
+    details: tuple["Passage", ...] = ()
+
+
+def explain_order(programme: Programme, history: Sequence[Told], order_key: str) -> list[Passage]:
+    """Everything that ``history`` (one member's, in order of decision) did with one order and with the lot that it opened."""
+    passages: list[Passage] = []
+    for told in history:
+        passages += _of_order(programme, told, order_key)
+    return passages
+
+
+def explain_member(programme: Programme, history: Sequence[Told]) -> list[Passage]:
+    """A member's story: each fact in a sentence, with the moves of value under it."""
+    return [passage for told in history for passage in _story(programme, told)]
+
+
+# --- one order ------------------------------------------------------------------------------------------------------------------
+
+
+def _of_order(programme: Programme, told: Told, key: str) -> Iterator[Passage]:
+    fact, decision = told.fact, told.decision
+    version = programme.numbered(decision.version) if decision.version else programme.latest
+    if isinstance(fact, OrderStated) and fact.order.key == key:
+        yield from _stated(version, told, fact)
+    elif isinstance(fact, ValueRedeemed) and fact.order_key == key:
+        yield _redeemed(version, fact, decision)
+    else:
+        yield from _touching(version, told, key)
+
+
+def _stated(version: Version, told: Told, fact: OrderStated) -> Iterator[Passage]:
+    decision, order = told.decision, fact.order
+    if decision.refusal is not None:
+        yield Passage(text("order.refused", order=order.id, at=_at(version, fact.occurred_at)), (_refusal(decision.refusal),))
+        return
+    book = decision.order
+    assert book is not None
+    if order.sequence == 1 or book.purchase == order:
+        yield _purchase(version, told, book, order)
+    else:
+        args: dict[str, Argument] = {"order": order.id, "at": _at(version, fact.occurred_at), "version": version.number}
+        key = "order.returned_whole" if not order.lines else "order.changed"
+        yield Passage(text(key, **args), (*_awards(version, book, order), *_moves(version, decision, order.key)))
+
+
+def _purchase(version: Version, told: Told, book: OrderBook, order: Order) -> Passage:
+    situation = book.situation
+    assert situation is not None
+    details = [
+        Passage(
+            text("order.situation", number=situation.number, spend=_money(version, situation.spend)),
+            tuple(Passage(text("tier.held", ladder=ladder, level=level)) for ladder, level in situation.tiers.items()),
+        ),
+        *(
+            Passage(
+                text("discount.given", rule=applied.rule, amount=Money(applied.amount, order.currency)),
+                tuple(
+                    Passage(text("discount.line", sku=line.sku, quantity=line.quantity, amount=Money(part, order.currency)))
+                    for line, part in zip(order.lines, applied.parts, strict=True)
+                    if part
+                ),
+            )
+            for applied in told.applied
+        ),
+        *_awards(version, book, order),
+        *_perks(told.decision),
+        *_moves(version, told.decision, order.key),
+        *_not_fired(version, told, book, order),
+    ]
+    args: dict[str, Argument] = {
+        "order": order.id,
+        "at": _at(version, order.placed_at),
+        "version": version.number,
+        "member": told.decision.member.id,
+    }
+    return Passage(text("order.placed", total=_money(version, _basis(version, book, order).total), **args), tuple(details))
+
+
+def _basis(version: Version, book: OrderBook, order: Order) -> Basis:
+    redemption = book.redemption
+    if redemption is None:
+        return Basis(order, version.policies)
+    purse = version.purses.get(redemption.unit)
+    money = redemption.money if order == book.purchase else redemption.money - _money_back(version, book)
+    return Basis(order, version.policies, money, purse.goods if purse else None)
+
+
+def _money_back(version: Version, book: OrderBook) -> int:
+    redemption = book.redemption
+    purse = version.purses.get(redemption.unit) if redemption else None
+    return purse.money(redemption.back) if redemption and purse else 0
+
+
+def _awards(version: Version, book: OrderBook, order: Order) -> Iterator[Passage]:
+    basis = _basis(version, book, order)
+    for award in book.awards:
+        rule = next(ready for ready in version.awards if ready.id == award.rule)
+        lines = basis.lines_of(rule.goods)
+        shares = split(award.amount, [paid for _, paid in lines])
+        yield Passage(
+            text(
+                "award.given",
+                rule=award.rule,
+                unit=award.unit,
+                amount=award.amount,
+                basis=_money(version, award.basis),
+                version=version.number,
+            ),
+            (
+                *(
+                    Passage(
+                        text("award.line", sku=line.sku, quantity=line.quantity, basis=_money(version, paid), amount=share, unit=award.unit)
+                    )
+                    for (line, paid), share in zip(lines, shares, strict=True)
+                ),
+                Passage(_rate(version, rule, award)),
+                Passage(_rounding(version, award)),
+                *_multiples(version, award),
+                *_lot(version, book, award),
+            ),
+        )
+
+
+def _rate(version: Version, rule: Ready, award: Award) -> Text:
+    earning = rule.rule.award
+    assert earning is not None
+    if earning.per is not None:
+        per = Money(int(earning.per * version.minor), version.currency)
+        return text("rate.per", amount=earning.amount or 0, unit=award.unit, per=per, base=award.base)
+    if earning.rate is not None:
+        return text("rate.proportional", rate=_plain(earning.rate), unit=award.unit, currency=version.currency, base=award.base)
+    if earning.percent is not None:
+        return text("rate.percent", percent=_plain(earning.percent), unit=award.unit, base=award.base)
+    return text("rate.flat", amount=award.base, unit=award.unit)
+
+
+def _rounding(version: Version, award: Award) -> Text:
+    rounding = version.units[award.unit].rounding
+    return text(f"rounding.{rounding.mode}.{rounding.level}")
+
+
+def _multiples(version: Version, award: Award) -> Iterator[Passage]:
+    for id in award.multiples:
+        rule = next(ready for ready in version.multiples if ready.id == id)
+        assert rule.rule.multiply is not None
+        yield Passage(
+            text("award.multiplied", rule=id, by=_plain(rule.rule.multiply.by), base=award.base, amount=award.amount, unit=award.unit)
+        )
+
+
+def _lot(version: Version, book: OrderBook, award: Award) -> Iterator[Passage]:
+    holding = book.holdings.get(award.unit)
+    if holding is None:
+        return
+    args: dict[str, Argument] = {"lot": f"{book.key}:{award.unit}", "active_from": _at(version, holding.active_from)}
+    if holding.expires_at == NEVER:
+        yield Passage(text("lot.for_ever", **args))
+    else:
+        yield Passage(text("lot.until", **args, expires_at=_at(version, holding.expires_at)))
+
+
+def _perks(decision: Decision) -> Iterator[Passage]:
+    for effect in decision.effects:
+        if isinstance(effect, GrantPerk):
+            yield Passage(text("perk.granted", rule=effect.rule))
+        elif isinstance(effect, RevokePerk):
+            yield Passage(text("perk.revoked", rule=effect.rule))
+
+
+def _redeemed(version: Version, fact: ValueRedeemed, decision: Decision) -> Passage:
+    args: dict[str, Argument] = {"unit": fact.unit, "amount": fact.amount, "at": _at(version, fact.occurred_at)}
+    if not decision.granted:
+        reason = (_refusal(decision.refusal),) if decision.refusal is not None else ()
+        return Passage(text("redemption.refused", **args), reason)
+    book = decision.order
+    money = book.redemption.money if book is not None and book.redemption is not None else 0
+    args["amount"] = decision.granted
+    lots = (
+        Passage(text("redemption.lot", lot=part.lot.id, amount=part.amount, expires_at=_until(version, part.lot.expires_at)))
+        for effect in decision.effects
+        if isinstance(effect, Transfer) and effect.movement is Movement.REDEMPTION
+        for part in effect.allocations
+    )
+    return Passage(text("redemption.granted", money=_money(version, money), version=version.number, **args), tuple(lots))
+
+
+def _touching(version: Version, told: Told, key: str) -> Iterator[Passage]:
+    """What other facts did with the lot of this order: spent, expired, activated, taken for another order's return."""
+    prefix = f"{key}:"
+    for effect in told.decision.effects:
+        if not isinstance(effect, Transfer):
+            continue
+        if effect.lot is not None and effect.lot.startswith(prefix):
+            yield Passage(_move(version, effect))
+        for part in effect.allocations:
+            if part.lot.id.startswith(prefix):
+                args: dict[str, Argument] = {"lot": part.lot.id, "amount": part.amount, "unit": effect.unit, "cause": effect.cause}
+                yield Passage(text("lot.spent", at=_at(version, effect.value_at), **args))
+
+
+# --- what did not happen --------------------------------------------------------------------------------------------------------
+
+
+def _not_fired(version: Version, told: Told, book: OrderBook, order: Order) -> Iterator[Passage]:
+    """Each rule that gave nothing, and the nearest change that would have qualified (law 20)."""
+    situation = book.situation
+    assert situation is not None
+    basis = _basis(version, book, order)
+    view = view_of(version, order, situation, basis)
+    gave = {award.rule for award in book.awards} | {applied.rule for applied in told.applied} | set(book.perks)
+    gave |= {id for award in book.awards for id in award.multiples}
+    for rule in version.ready:
+        if rule.id in gave:
+            continue
+        reason = standing_of(rule, view)
+        if reason is None:
+            reason = Reason.EXCLUDED_ITEMS if rule.goods is not None and not basis.of(rule.goods) else Reason.NO_EFFECT
+        details = tuple(_leaf(version, leaf) for leaf in _failed(rule, view)) if reason is Reason.CONDITION_UNMET else ()
+        yield Passage(
+            text("rule.silent", rule=rule.id), (Passage(text(f"reason.{reason}")), *details, *_nearest(version, rule, basis, reason))
+        )
+
+
+def _failed(rule: Ready, view: View) -> Iterator[Leaf]:
+    if rule.condition is not None:
+        yield from (leaf for leaf in rule.condition.leaves(view) if not leaf.passed)
+
+
+def _leaf(version: Version, leaf: Leaf) -> Passage:
+    is_amount = leaf.fact in CATALOGUE and CATALOGUE[leaf.fact].kind == "amount"
+    wanted: Argument = _money(version, -(-Fraction(leaf.wanted) // 1)) if is_amount else leaf.wanted
+    if leaf.actual is None:
+        return Passage(text("condition.missing", fact=leaf.fact, wanted=wanted))
+    actual: Argument = _money(version, int(leaf.actual)) if is_amount else leaf.actual
+    unmet = Passage(text(f"condition.unmet.{leaf.op.replace(' ', '_')}", fact=leaf.fact, wanted=wanted, actual=actual))
+    if leaf.short is None:
+        return unmet
+    short: Argument = _money(version, leaf.short) if is_amount else leaf.short
+    return Passage(unmet.text, (Passage(text("condition.short", short=short)),))
+
+
+def _nearest(version: Version, rule: Ready, basis: Basis, reason: Reason) -> Iterator[Passage]:
+    """How much more the order would have had to be worth for the rule's first step."""
+    if reason is not Reason.NO_EFFECT or rule.tariff is None:
+        return
+    worth = basis.of(rule.goods)
+    per, ratio = rule.tariff.per, rule.tariff.ratio
+    first = per if per is not None else 1 / ratio if ratio is not None else Fraction(1)
+    short = -(-first.numerator // first.denominator) - worth
+    if short > 0:
+        yield Passage(text("condition.short", short=_money(version, short)))
+
+
+def _refusal(refusal: Refusal) -> Passage:
+    return Passage(text(f"reason.{refusal.reason}", **refusal.args))
+
+
+# --- a member's story -----------------------------------------------------------------------------------------------------------
+
+
+def _story(programme: Programme, told: Told) -> Iterator[Passage]:
+    fact, decision = told.fact, told.decision
+    version = programme.numbered(decision.version) if decision.version else programme.latest
+    moves = tuple(_moves(version, decision))
+    if isinstance(fact, TimePassed):
+        yield from moves
+    elif isinstance(fact, ValueRedeemed):
+        yield _redeemed(version, fact, decision)
+    elif decision.refusal is not None:
+        yield Passage(text("order.refused", order=fact.order.id, at=_at(version, fact.occurred_at)), (_refusal(decision.refusal),))
+    else:
+        book = decision.order
+        assert book is not None
+        key = "order.stated" if fact.order.sequence == 1 else "order.returned_whole" if not fact.order.lines else "order.changed"
+        args: dict[str, Argument] = {"order": fact.order.id, "at": _at(version, fact.occurred_at), "version": version.number}
+        total = _money(version, _basis(version, book, fact.order).total)
+        yield Passage(text(key, total=total, **args), (*moves, *_perks(decision)))
+
+
+def _moves(version: Version, decision: Decision, cause: str | None = None) -> Iterator[Passage]:
+    for effect in decision.effects:
+        if isinstance(effect, Transfer) and (cause is None or effect.cause == cause):
+            yield Passage(_move(version, effect))
+        elif isinstance(effect, ChangeTier):
+            args = {"ladder": effect.ladder, "level": effect.level, "previous": effect.previous}
+            yield Passage(text("tier.changed", at=_at(version, effect.value_at), **args))
+
+
+def _move(version: Version, transfer: Transfer) -> Text:
+    args: dict[str, Argument] = {"amount": transfer.amount, "unit": transfer.unit, "at": _at(version, transfer.value_at)}
+    if transfer.lot is not None:
+        args["lot"] = transfer.lot
+    key = f"move.{transfer.movement}"
+    if transfer.movement in (Movement.REVERSAL, Movement.REDEMPTION) and transfer.source is Account.DEBT:
+        key += ".debt"
+    elif transfer.source is Account.WRITTEN_OFF:
+        key += ".written_off"
+    elif transfer.target is Account.PENDING:
+        key += ".pending"
+    elif transfer.movement is Movement.REINSTATEMENT and transfer.target in (Account.DEBT, Account.WRITTEN_OFF):
+        key += f".{transfer.target.name.lower()}"
+    return text(key, cause=transfer.cause, **args)
+
+
+def _at(version: Version, at: Instant) -> Moment:
+    return Moment(at, version.document.time_zone)
+
+
+def _until(version: Version, at: Instant) -> Argument:
+    return "-" if at == NEVER else _at(version, at)
+
+
+def _money(version: Version, minor: int) -> Money:
+    return Money(minor, version.currency)
+
+
+def _plain(value: Fraction) -> str:
+    return str(value) if value.denominator != 1 and any(value.denominator % p == 0 for p in (3, 7, 11, 13)) else f"{float(value):g}"

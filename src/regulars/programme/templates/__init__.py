@@ -1,0 +1,1 @@
+"""Ready programmes to begin with; `regulars programme new` writes them."""
