@@ -67,14 +67,18 @@ DatesOption = Annotated[Dates | None, typer.Option("--dates", help="Which comes 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
-@app.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", help="Say the version.", is_eager=True)] = False,
-) -> None:
-    """A loyalty engine for online shops: exact, explained, tried on your own past before launch."""
-    if version:
+def say_version(is_asked: bool) -> None:
+    """Say the version and end."""
+    if is_asked:
         print(f"regulars {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Say the version.", is_eager=True, callback=say_version)] = False,
+) -> None:
+    """A loyalty engine for online shops: exact, explained, tried on your own past before launch."""
 
 
 @app.command("replay")

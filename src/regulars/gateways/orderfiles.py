@@ -4,11 +4,14 @@ Invariant: every row is used or counted by the kind of its trouble, never fatal 
 currency; members come out one by one, so that memory does not grow with the file.
 """
 
+import codecs
 import re
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -33,32 +36,44 @@ ROLES: dict[str, tuple[str, str]] = {
     "member": (
         "who bought: customer number, e-mail, card",
         "customer_id customer customerid customer_no customer_number member member_id client client_id user user_id buyer buyer_id email"
-        " customer_email e_mail klient klient_id id_klienta zakaznik id_zakaznika cust_id cust shopper loyalty_number",
+        " customer_email e_mail klient klient_id id_klienta zakaznik id_zakaznika cust_id cust shopper loyalty_number"
+        " клиент код_клиента покупатель клієнт код_клієнта покупець",
     ),
     "order": (
         "the order's own number; without it, all lines of a customer at one time are one order",
         "order_id order invoice invoice_no invoiceno invoice_id order_no order_number ordernumber transaction transaction_id receipt"
-        " receipt_no basket basket_id zamowienie nr_zamowienia numer_zamowienia id_zamowienia objednavka cislo_objednavky",
+        " receipt_no basket basket_id zamowienie nr_zamowienia numer_zamowienia id_zamowienia objednavka cislo_objednavky"
+        " заказ номер_заказа замовлення номер_замовлення",
     ),
     "time": (
         "when",
         "invoice_date invoicedate invoice_ts order_date orderdate ordered_at placed_at created_at date datetime timestamp ts time"
-        " purchase_date purchased_at order_time data data_zamowienia datum",
+        " purchase_date purchased_at order_time data data_zamowienia datum datum_objednavky дата дата_заказа дата_замовлення",
     ),
     "sku": (
         "which good",
-        "sku stock_code stockcode product product_id productid item item_id article product_code code ean variant_id produkt kod_produktu",
+        "sku stock_code stockcode product product_id productid item item_id article product_code code ean variant_id"
+        " lineitem_sku produkt kod kod_produktu zbozi kod_zbozi товар артикул код_товара код_товару",
     ),
-    "quantity": ("how many pieces (1 without it)", "quantity qty units pieces count item_quantity ilosc mnozstvi pocet"),
-    "price": ("price of one piece", "unit_price unitprice price item_price price_each price_per_unit cena cena_jednostkowa cena_za_kus"),
+    "quantity": (
+        "how many pieces (1 without it)",
+        "quantity qty units pieces count item_quantity lineitem_quantity ilosc mnozstvi pocet количество кількість",
+    ),
+    "price": (
+        "price of one piece",
+        "unit_price unitprice price item_price price_each price_per_unit lineitem_price cena cena_jednostkowa cena_za_kus цена ціна",
+    ),
     "amount": (
         "price of the whole line, where there is no price of one piece",
-        "amount line_total total line_amount value sum revenue sales total_price gross subtotal spend kwota wartosc castka",
+        "amount line_total total line_amount value sum revenue sales total_price gross subtotal spend kwota wartosc castka сумма сума",
     ),
-    "category": ("categories of the good, divided by |", "category categories product_category department kategoria kategorie"),
+    "category": (
+        "categories of the good, divided by |",
+        "category categories product_category department kategoria kategorie категория категорія",
+    ),
     "channel": ("where it was sold", "channel sales_channel store shop kanal"),
     "country": ("country of the order", "country country_code kraj zeme"),
-    "currency": ("currency of the order", "currency currency_code waluta mena"),
+    "currency": ("currency of the order", "currency currency_code waluta mena валюта"),
     "kind": ("goods, delivery, fee or gift_card", "line_kind line_type kind"),
 }
 """The roles that a column may play: a sentence, and the names by which it is recognised."""
@@ -66,25 +81,18 @@ ROLES: dict[str, tuple[str, str]] = {
 Columns = dict[str, str]
 """Which column of the file plays which role, as ``{"member": "customer_id"}``."""
 
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 _PLAIN_DATES = (
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%d",
-    "%Y-%m-%d %H:%M:%S.%f",
-    "%Y-%m-%d %H:%M",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%dT%H:%M:%S.%f",
-    "%Y-%m-%dT%H:%M",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y/%m/%d %H:%M",
-    "%Y/%m/%d",
-    "%d.%m.%Y %H:%M:%S",
-    "%d.%m.%Y %H:%M",
-    "%d.%m.%Y",
+    *(f"{day}{clock}" for day in ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%y", "%d.%m.%Y") for clock in _CLOCKS),
+    *(f"%Y-%m-%dT{clock[1:]}" for clock in _CLOCKS[1:4]),
     "%Y%m%d",
 )
-_DAY_FIRST = ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y", "%d/%m/%y %H:%M", "%d/%m/%y")
-_MONTH_FIRST = ("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%m/%d/%y %H:%M", "%m/%d/%y")
-_OFFSET = "[0-9]:?[0-9]{2}.*(Z|[+-][0-9]{2}:?[0-9]{2})$"
+_DAY_FIRST = tuple(f"{day}{clock}" for day in ("%d/%m/%y", "%d/%m/%Y", "%d-%m-%Y") for clock in _CLOCKS)
+_MONTH_FIRST = tuple(f"{day}{clock}" for day in ("%m/%d/%y", "%m/%d/%Y", "%m-%d-%Y") for clock in _CLOCKS)
+_TWO_WAYS = "^[0-9]{1,2}[/-][0-9]{1,2}[/-][0-9]"
+_OFFSET = ":[0-9]{2}[0-9:.]* ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)$"
+_YEARS = (-2_208_988_800_000_000, 7_258_118_400_000_000)
+"""Microseconds from 1970 to 1900 and to 2200: times beyond are placeholders (0001-01-01, 9999-12-31) or two digits of a year."""
 
 _KINDS = {
     "order line": "becomes part of an order",
@@ -100,6 +108,9 @@ _KINDS = {
     "unreadable price": "left out",
     "unreadable quantity": "left out",
 }
+_NUMBER = r"^([-(]?)\+?(?:[\p{L}\p{Sc}]+\.?)?(-?)([.,]?[0-9][0-9.,]*?)(?:[.,][-–—])?(?:[\p{L}\p{Sc}]+\.?)?\)?$"
+"""A number between a sign (or accountants' brackets) and a currency; `500,-` is 500."""
+
 _REMARKS = {
     "service code": "a stock code without a number, as POST or DOT; counts as goods unless the programme excepts it",
     "price finer than the currency": "kept exactly; only the order's total is rounded",
@@ -147,17 +158,11 @@ class OrderFile:
         self.path = path
         self._local_to = local_to
         source = _source(path)
-        with _connected() as db:
-            try:
-                described = db.execute(f"describe select * from {source}").fetchall()
-                self.fields: dict[str, str] = {row[0]: row[1] for row in described}
-                self.columns = _roles(path, self.fields, columns or {})
-                self._rows = self._prepared(db, source, dates)
-            except duckdb.Error as wrong:
-                reason = str(wrong).splitlines()[0]
-                raise Invalid(
-                    Problem(str(path), "this cannot be read as a table of orders", f"CSV or Parquet is expected; {reason}")
-                ) from None
+        with _reading(path) as db:
+            described = db.execute(f"describe select * from {source}").fetchall()
+            self.fields: dict[str, str] = {row[0]: row[1] for row in described}
+            self.columns = _roles(path, self.fields, columns or {})
+            self._rows = self._prepared(db, source, dates)
 
     def last_instant(self) -> Instant | None:
         """When the last usable row happened; None when there is none."""
@@ -170,7 +175,7 @@ class OrderFile:
 
     def members_of(self, order: str) -> list[MemberId]:
         """Who placed an order of that number."""
-        with _connected() as db:
+        with _reading(self.path) as db:
             rows = db.execute(
                 self._with("select distinct member from lines where ord = ? and use = 'order line' order by 1"), [order]
             ).fetchall()
@@ -179,14 +184,14 @@ class OrderFile:
     def histories(self, currency: str, part: int = 0, parts: int = 1, member: str | None = None) -> Iterator[History]:
         """Members with their orders and returns; ``part`` of ``parts`` of the members, or one alone."""
         chosen, args = ("member = ?", [member]) if member is not None else ("hash(member) % ? = ?", [parts, part])
-        with _connected() as db:
+        with _reading(self.path) as db:
             db.execute(self._with(_HISTORIES.format(chosen=chosen)), args)
             for id, rows in groupby(_streamed(db), key=lambda row: row[0]):
                 yield self._history(MemberId(id), rows, currency)
 
     def survey(self, examples: int = 3) -> Survey:
         """What stands in the file, counted by kind."""
-        with _connected() as db:
+        with _reading(self.path) as db:
             db.execute(f"create temp table lines as {self._rows}")
             rows, orders, members, returns, first, last = db.execute(_TOTALS).fetchall()[0]
             kinds = dict(db.execute("select use, count(*) from lines group by 1").fetchall())
@@ -217,7 +222,6 @@ class OrderFile:
             )
 
     def _history(self, member: MemberId, rows: Iterable[tuple[Any, ...]], currency: str) -> History:
-        scale = 10 ** (_DECIMALS - exponent(currency))
         orders, returns = [], []
         for _, number, is_back, ts, channel, country, own, skus, quantities, worths, categories, kinds in rows:
             at = self._instant(ts)
@@ -228,7 +232,7 @@ class OrderFile:
                 returns.append(Returned(number, at, tuple(sorted(pieces.items()))))
             else:
                 lines = tuple(map(_line, range(1, len(skus) + 1), skus, quantities, worths, categories, kinds))
-                orders.append(Order(OrderId(number), at, own or currency, lines, scale, 1, "file", channel, country))
+                orders.append(Order(OrderId(number), at, own or currency, lines, _scale(own or currency), 1, "file", channel, country))
         orders.sort(key=lambda order: (order.placed_at, order.id))
         returns.sort(key=lambda back: (back.at, back.id))
         return History(member, tuple(orders), tuple(returns))
@@ -242,40 +246,41 @@ class OrderFile:
         return f"with lines as ({self._rows}) {query}"
 
     def _one(self, query: str) -> Any:
-        with _connected() as db:
+        with _reading(self.path) as db:
             return db.execute(self._with(query)).fetchall()[0][0]
 
     def _prepared(self, db: duckdb.DuckDBPyConnection, source: str, dates: str | None) -> str:
         """The SQL of one row per row of the file: our own names, exact numbers, and the row's use."""
-        text = {role: f'trim(cast("{name}" as varchar))' for role, name in self.columns.items()}
+        fields = {role: (_quoted(name), self.fields[name]) for role, name in self.columns.items()}
+        text = {role: _text_sql(*field) for role, field in fields.items()}
         number = text.get("order")
         self._cancels = number is not None and _has_cancellations(db, source, number)
-        time, self._has_offsets = _time_sql(db, source, self.columns["time"], self.fields[self.columns["time"]], dates, self.path)
+        time, self._has_offsets = _time_sql(db, source, self.columns["time"], fields["time"], dates, self._local_to, self.path)
         unit = "price" if "price" in self.columns else "amount"
-        money = _number_sql(db, source, self.columns[unit], self.fields[self.columns[unit]])
-        quantity = (
-            "1000000"
-            if "quantity" not in self.columns
-            else _micro(_number_sql(db, source, self.columns["quantity"], self.fields[self.columns["quantity"]]))
-        )
+        figures = {role: fields[role] for role in (unit, "quantity") if role in fields}
+        mark = _decimal_mark(db, source, figures.values())
+        exact = {role: _number_sql(*field, mark) for role, field in figures.items()}
         plain = {role: f"nullif({text[role]}, '')" if role in text else "null" for role in ROLES}
-        order = f"regexp_replace({plain['order']}, '\\.0$', '')" if number else "strftime(make_timestamp(ts), '%Y-%m-%d %H:%M:%S')"
         return _ROWS.format(
             source=source,
             member=f"regexp_replace({plain['member']}, '\\.0$', '')",
             ts=time,
-            order=order,
+            first=_YEARS[0],
+            end=_YEARS[1],
+            number=f"regexp_replace({plain['order']}, '\\.0$', '')",
+            order="number" if number else "strftime(make_timestamp(ts), '%Y-%m-%d %H:%M:%S')",
             cancels=f"regexp_matches({number}, '^C[0-9]+$')" if self._cancels else "false",
-            unit=_micro(money),
-            is_finer=f"({money}) * 1000000 <> floor(({money}) * 1000000)",
-            quantity=quantity,
+            unit=_micro(exact[unit]),
+            is_finer=f"({exact[unit]}) * 1000000 <> floor(({exact[unit]}) * 1000000)",
+            quantity=_micro(exact["quantity"]) if "quantity" in exact else "1000000",
             worth="cast(unit as hugeint) * micro_quantity // 1000000" if unit == "price" else "unit * sign(micro_quantity)",
+            pieces="case when micro_quantity % 1000000 <> 0 then micro_quantity end" if unit == "price" else "micro_quantity",
             **{role: plain[role] for role in ("sku", "category", "channel", "country", "currency", "kind")},
         )
 
 
 _ROWS = """
-select *, {worth} as worth,
+select *, {worth} as worth, {pieces} as pieces,
     cast(case when micro_quantity % 1000000 = 0 then micro_quantity // 1000000 else sign(micro_quantity) end as bigint) as quantity,
     case
         when ts is null then 'unreadable time'
@@ -291,24 +296,25 @@ select *, {worth} as worth,
         when unit < 0 then 'negative price'
         else 'order line' end as use
 from (
-    select *, {order} as ord from (
-        select {member} as member, {ts} as ts, {unit} as unit, {is_finer} as is_finer, {quantity} as micro_quantity,
+    select * replace (case when ts >= {first} and ts < {end} then ts end as ts), {order} as ord from (
+        select {member} as member, {number} as number, {ts} as ts, {unit} as unit, {is_finer} as is_finer, {quantity} as micro_quantity,
             coalesce({sku}, '') as sku, {category} as category, {channel} as channel, {country} as country,
-            upper({currency}) as currency, lower({kind}) as kind, {cancels} as cancels, source.*
-        from {source} as source
+            upper({currency}) as currency, lower({kind}) as kind, {cancels} as cancels
+        from {source}
     )
 )"""
 
 _HISTORIES = """
 select member, ord, use = 'return' as is_back, min(ts) as ts, any_value(channel), any_value(country), any_value(currency),
-    list(sku order by sku, unit desc, category, kind), list(quantity order by sku, unit desc, category, kind),
-    list(worth order by sku, unit desc, category, kind), list(category order by sku, unit desc, category, kind),
-    list(kind order by sku, unit desc, category, kind)
+    list(sku order by sku, unit desc, pieces, category, kind), list(quantity order by sku, unit desc, pieces, category, kind),
+    list(worth order by sku, unit desc, pieces, category, kind), list(category order by sku, unit desc, pieces, category, kind),
+    list(kind order by sku, unit desc, pieces, category, kind)
 from (
-    select member, ord, use, sku, unit, category, kind, min(ts) as ts, any_value(channel) as channel, any_value(country) as country,
-        any_value(currency) as currency, cast(sum(quantity) as bigint) as quantity, sum(worth)::hugeint as worth
+    select member, ord, use, sku, unit, pieces, category, kind, min(ts) as ts, any_value(channel) as channel,
+        any_value(country) as country, any_value(currency) as currency, cast(sum(quantity) as bigint) as quantity,
+        sum(worth)::hugeint as worth
     from lines where use in ('order line', 'return') and {chosen}
-    group by member, ord, use, sku, unit, category, kind
+    group by member, ord, use, sku, unit, pieces, category, kind
 ) group by member, ord, use = 'return' order by member"""
 
 _TOTALS = """
@@ -333,6 +339,15 @@ def _line(id: int, sku: str, quantity: int, worth: int, category: str | None, ki
     return Line(str(id), sku, quantity, worth, 0, _LINE_KINDS.get(kind or "", LineKind.GOODS), categories)
 
 
+def _scale(currency: str) -> int:
+    """Millionths in a minor unit; of a currency that nobody knows (its orders are refused later, by name) as if it had hundredths."""
+    try:
+        digits = exponent(currency)
+    except ValueError:
+        digits = 2
+    return _MICRO // 10**digits
+
+
 _LINE_KINDS = {str(kind): kind for kind in LineKind}
 
 
@@ -341,19 +356,33 @@ def _source(path: Path) -> str:
         raise NotFound(Problem(str(path), "there is no such file", "give the path of a CSV or Parquet file with one row an order line"))
     if path.is_dir() or path.stat().st_size == 0:
         raise Invalid(Problem(str(path), "there is nothing to read here", "give a CSV or Parquet file with one row an order line"))
-    quoted = str(path).replace("'", "''")
+    name = re.sub(r"([*?\[])", r"[\1]", str(path)).replace("'", "''")
     with path.open("rb") as file:
         head = file.read(1_000_000)
     if head.startswith(b"PAR1"):
-        return f"read_parquet('{quoted}')"
+        return f"read_parquet('{name}') as source"
     if b"\x00" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Invalid(Problem(str(path), "this is neither CSV nor Parquet", "export the orders as CSV; a spreadsheet can save as CSV"))
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    else:
+        encoding = "utf-8" if _is_utf8(path) else "latin-1"
+    return (
+        f"read_csv('{name}', all_varchar = true, header = true, null_padding = true, parallel = false, ignore_errors = false,"
+        f" encoding = '{encoding}') as source"
+    )
+
+
+def _is_utf8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        head[: head.rfind(b"\n") + 1].decode("utf-8")
-        encoding = "utf-8"
+        with path.open("rb") as file:
+            while part := file.read(1_000_000):
+                decoder.decode(part)
+            decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin-1"
-    return f"read_csv('{quoted}', all_varchar = true, header = true, null_padding = true, ignore_errors = false, encoding = '{encoding}')"
+        return False
+    return True
 
 
 def _roles(path: Path, fields: dict[str, str], overrides: Columns) -> Columns:
@@ -363,18 +392,20 @@ def _roles(path: Path, fields: dict[str, str], overrides: Columns) -> Columns:
             raise Invalid(Problem(f"column {role}", "there is no such role", f"roles: {', '.join(ROLES)}"))
         if name not in fields:
             raise Invalid(Problem(f"column {role}={name}", f"{path} has no column {name!r}", f"its columns: {', '.join(fields)}"))
-    plain = {re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_"): name for name in reversed(fields)}
+    if "price" in overrides and "amount" in overrides:
+        raise Invalid(Problem("column amount", "a line has a `price` of one piece or an `amount`, not both", "keep one of the two"))
+    plain = {_folded(name): name for name in reversed(fields)}
     roles = dict(overrides)
     taken = set(roles.values())
     for role, (_, names) in ROLES.items():
         for known in () if role in roles else names.split():
-            found = plain.get(known)
+            found = plain.get(_folded(known))
             if found is not None and found not in taken:
                 roles[role] = found
                 taken.add(found)
                 break
-    if "price" in roles and "amount" in roles and "amount" not in overrides:
-        del roles["amount"]
+    if "price" in roles and "amount" in roles:
+        del roles["price" if "amount" in overrides else "amount"]
     missing = [role for role in ("member", "time") if role not in roles]
     if "price" not in roles and "amount" not in roles:
         missing.append("price")
@@ -392,6 +423,26 @@ def _roles(path: Path, fields: dict[str, str], overrides: Columns) -> Columns:
     return roles
 
 
+def _folded(name: str) -> str:
+    """``name`` without case, accents, spaces and marks: `Číslo objednávky`, `cislo_objednavky` and `CisloObjednavky` are one."""
+    bare = unicodedata.normalize("NFKD", name.replace("ł", "l").replace("Ł", "l")).lower()
+    return "".join(sign for sign in bare if sign.isalnum())
+
+
+def _quoted(name: str) -> str:
+    return 'source."' + name.replace('"', '""') + '"'
+
+
+def _text_sql(column: str, type: str) -> str:
+    """SQL for a column's text; a whole number that became a float (as where customers are missing) is whole again."""
+    if type in ("DOUBLE", "FLOAT"):
+        return (
+            f"case when isnan({column}) then null when {column} = floor({column}) then cast(try_cast({column} as hugeint) as varchar)"
+            f" else cast({column} as varchar) end"
+        )
+    return f"trim(cast({column} as varchar))"
+
+
 def _has_cancellations(db: duckdb.DuckDBPyConnection, source: str, number: str) -> bool:
     """Whether order numbers are digits, and some of them digits behind a C: the way of cancelling invoices."""
     plain, cancelled, others = db.execute(
@@ -402,44 +453,69 @@ def _has_cancellations(db: duckdb.DuckDBPyConnection, source: str, number: str) 
     return bool(plain > cancelled > 0 and others * 10 <= plain)
 
 
-def _time_sql(db: duckdb.DuckDBPyConnection, source: str, name: str, type: str, dates: str | None, path: Path) -> tuple[str, bool]:
-    """SQL for microseconds since 1970 of a column, and whether its times carry their own offset."""
-    if type in ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS") or type.startswith("TIMESTAMP WITH"):
-        return f'epoch_us("{name}")', type.startswith("TIMESTAMP WITH")
-    value = f'trim(cast("{name}" as varchar))'
-    slashed, by_day, by_month, offsets = db.execute(
-        f"""select count(*) filter (where regexp_matches(v, '^[0-9]+/[0-9]+/[0-9]')), count(try_strptime(v, {list(_DAY_FIRST)})),
+def _time_sql(
+    db: duckdb.DuckDBPyConnection, source: str, name: str, field: tuple[str, str], dates: str | None, local_to: ZoneInfo | None, path: Path
+) -> tuple[str, bool]:
+    """SQL for microseconds since 1970 of a column, and whether its times carry their own offset (then the others are settled here)."""
+    column, type = field
+    if type.startswith(("DATE", "TIMESTAMP")):
+        return f"try(epoch_us({column}))", type.startswith("TIMESTAMP WITH")
+    value = f"trim(cast({column} as varchar))"
+    unclear, by_day, by_month, offsets = db.execute(
+        f"""select count(*) filter (where regexp_matches(v, '{_TWO_WAYS}')), count(try_strptime(v, {list(_DAY_FIRST)})),
             count(try_strptime(v, {list(_MONTH_FIRST)})), count(*) filter (where regexp_matches(v, '{_OFFSET}'))
             from (select {value} as v from {source}) where v <> ''"""
     ).fetchall()[0]
-    if slashed and dates is None and by_day == by_month:
+    if unclear and dates is None and by_day == by_month:
         raise Invalid(
             Problem(str(path), f"nothing tells whether `{name}` writes the day or the month first", "say --dates day-first or month-first")
         )
     is_day_first = dates == "day-first" or (dates is None and by_day > by_month)
-    formats = list(_PLAIN_DATES + (_DAY_FIRST if is_day_first else _MONTH_FIRST))
-    if offsets:
-        return (
-            f"case when regexp_matches({value}, '{_OFFSET}') then epoch_us(try_cast({value} as timestamptz))"
-            f" else epoch_us(try_strptime({value}, {formats})) end",
-            True,
-        )
-    return f"epoch_us(try_strptime({value}, {formats}))", False
+    two_ways = _DAY_FIRST if is_day_first else _MONTH_FIRST
+    local = f"try_strptime({value}, {list((two_ways if unclear else ()) + _PLAIN_DATES)})"
+    if not offsets:
+        return f"epoch_us({local})", False
+    iso = f"regexp_replace(regexp_replace({value}, ' ?(UTC|GMT)$', 'Z'), ' ?([+-][0-9]{{2}}):?([0-9]{{2}})$', '\\1:\\2')"
+    zoned = local if local_to is None else f"timezone('{local_to.key}', {local})"
+    return (
+        f"case when regexp_matches({value}, '{_OFFSET}') then epoch_us(try_cast({iso} as timestamptz)) else epoch_us({zoned}) end",
+        True,
+    )
 
 
-def _number_sql(db: duckdb.DuckDBPyConnection, source: str, name: str, type: str) -> str:
-    """SQL for a column's exact decimal: numbers as they are; text with a decimal comma or point, spaces and a currency sign."""
+def _bare_sql(column: str) -> str:
+    """SQL for the digits and marks of a number as people write it, with its sign; what is no number stays as it is."""
+    close = f"regexp_replace(replace({column}, '−', '-'), '[\\s\\p{{Z}}''’]', '', 'g')"
+    return f"replace(regexp_replace({close}, '{_NUMBER}', '\\1\\2\\3'), '(', '-')"
+
+
+def _decimal_mark(db: duckdb.DuckDBPyConnection, source: str, fields: Iterable[tuple[str, str]]) -> str:
+    """The decimal mark of a file's numbers: the one that more of them show beyond doubt (`12,50`, `0,125`, `1.234,5`); else the point."""
+    commas = points = 0
+    for column, type in fields:
+        if type == "VARCHAR":
+            found = db.execute(
+                f"""select count(*) filter (where regexp_matches(v, ',([0-9]{{1,2}}|[0-9]{{4,}})$|^-?0?,[0-9]+$|[.].*,[0-9]*$')),
+                    count(*) filter (where regexp_matches(v, '[.]([0-9]{{1,2}}|[0-9]{{4,}})$|^-?0?[.][0-9]+$|,.*[.][0-9]*$'))
+                    from (select {_bare_sql(column)} as v from {source})"""
+            ).fetchall()[0]
+            commas, points = commas + found[0], points + found[1]
+    return "," if commas > points else "."
+
+
+def _number_sql(column: str, type: str, mark: str) -> str:
+    """SQL for a column's exact decimal: numbers as they are; text by the file's decimal ``mark``; null for what reads otherwise."""
     if type in ("DOUBLE", "FLOAT"):
-        return f'try_cast(try_cast("{name}" as varchar) as decimal(30, 12))'
+        return f"try_cast(try_cast({column} as varchar) as decimal(30, 12))"
     if type != "VARCHAR":
-        return f'try_cast("{name}" as decimal(30, 12))'
-    bare = f"regexp_replace(\"{name}\", '[^0-9,.\\-]', '', 'g')"
-    commas, points = db.execute(
-        f"""select count(*) filter (where regexp_matches(v, ',[0-9]{{1,2}}$') or regexp_matches(v, '^[0-9]+,[0-9]{{4,}}$')),
-            count(*) filter (where regexp_matches(v, '\\.[0-9]+$')) from (select {bare} as v from {source})"""
-    ).fetchall()[0]
-    mark, grouping = (",", ".") if commas > points else (".", ",")
-    return f"try_cast(replace(replace({bare}, '{grouping}', ''), '{mark}', '.') as decimal(30, 12))"
+        return f"try_cast({column} as decimal(30, 12))"
+    grouping = "." if mark == "," else ","
+    bare = _bare_sql(column)
+    shape = f"-?([0-9]{{1,3}}([{grouping}][0-9]{{2,3}})*[{grouping}][0-9]{{3}}|[0-9]+)?([{mark}][0-9]+)?"
+    return (
+        f"case when regexp_full_match({bare}, '{shape}')"
+        f" then try_cast(replace(replace({bare}, '{grouping}', ''), '{mark}', '.') as decimal(30, 12)) end"
+    )
 
 
 def _micro(exact: str) -> str:
@@ -462,7 +538,7 @@ def _examples(db: duckdb.DuckDBPyConnection, where: str, limit: int) -> tuple[di
     for row in found.fetchall():
         values = dict(zip(names, row, strict=True))
         unit, ts = values.pop("unit"), values.pop("ts")
-        values["price"] = None if unit is None else f"{unit / _MICRO:g}"
+        values["price"] = None if unit is None else f"{Decimal(unit) / _MICRO:f}"
         values["time"] = None if ts is None else _shown(ts)
         shown.append({name: str(value) for name, value in values.items() if value not in (None, "")})
     return tuple(shown)
@@ -473,12 +549,16 @@ def _shown(ts: int) -> str:
 
 
 @contextmanager
-def _connected() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A private connection that spills to disk instead of growing."""
+def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A private connection that spills to disk instead of growing; what it cannot read of ``path`` is ``Invalid``."""
     with tempfile.TemporaryDirectory(prefix="regulars-") as folder, duckdb.connect() as db:
         db.execute("set threads = 1")
         db.execute("set memory_limit = '1GB'")
         db.execute(f"set temp_directory = '{folder}'")
         db.execute("set preserve_insertion_order = true")
         db.execute("set TimeZone = 'UTC'")
-        yield db
+        try:
+            yield db
+        except duckdb.Error as wrong:
+            reason = str(wrong).splitlines()[0]
+            raise Invalid(Problem(str(path), "this cannot be read as a table of orders", f"CSV or Parquet is expected; {reason}")) from None

@@ -294,9 +294,8 @@ class Desk:
         self.later: tuple[OrderBook, ...] = ()
         self.refusal: Refusal | None = None
         self.granted: int | None = None
-        self.version: Version = programme.latest
+        self.version: Version = programme.at(at) or programme.versions[0]
         if member.due_at <= at:
-            self.version = programme.at(at) or programme.latest
             self._pass_time()
         if at > self.member.clock:
             self.member.clock = at
