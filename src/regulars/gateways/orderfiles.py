@@ -89,7 +89,7 @@ _PLAIN_DATES = (
 )
 _DAY_FIRST = tuple(f"{day}{clock}" for day in ("%d/%m/%y", "%d/%m/%Y", "%d-%m-%Y") for clock in _CLOCKS)
 _MONTH_FIRST = tuple(f"{day}{clock}" for day in ("%m/%d/%y", "%m/%d/%Y", "%m-%d-%Y") for clock in _CLOCKS)
-_TWO_WAYS = "^[0-9]{1,2}[/-][0-9]{1,2}[/-][0-9]"
+_TWO_WAYS = "^([0-9]{1,2})[/-]([0-9]{1,2})[/-][0-9]"
 _OFFSET = ":[0-9]{2}[0-9:.]* ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _YEARS = (-2_208_988_800_000_000, 7_258_118_400_000_000)
 """Microseconds from 1970 to 1900 and to 2200: times beyond are placeholders (0001-01-01, 9999-12-31) or two digits of a year."""
@@ -270,9 +270,8 @@ class OrderFile:
             number=f"regexp_replace({plain['order']}, '\\.0$', '')",
             order="number" if number else "strftime(make_timestamp(ts), '%Y-%m-%d %H:%M:%S')",
             cancels=f"regexp_matches({number}, '^C[0-9]+$')" if self._cancels else "false",
-            unit=_micro(exact[unit]),
-            is_finer=f"({exact[unit]}) * 1000000 <> floor(({exact[unit]}) * 1000000)",
-            quantity=_micro(exact["quantity"]) if "quantity" in exact else "1000000",
+            unit=exact[unit],
+            quantity=exact.get("quantity", "1"),
             worth="cast(unit as hugeint) * micro_quantity // 1000000" if unit == "price" else "unit * sign(micro_quantity)",
             pieces="case when micro_quantity % 1000000 <> 0 then micro_quantity end" if unit == "price" else "micro_quantity",
             **{role: plain[role] for role in ("sku", "category", "channel", "country", "currency", "kind")},
@@ -296,8 +295,11 @@ select *, {worth} as worth, {pieces} as pieces,
         when unit < 0 then 'negative price'
         else 'order line' end as use
 from (
-    select * replace (case when ts >= {first} and ts < {end} then ts end as ts), {order} as ord from (
-        select {member} as member, {number} as number, {ts} as ts, {unit} as unit, {is_finer} as is_finer, {quantity} as micro_quantity,
+    select * replace (case when ts >= {first} and ts < {end} then ts end as ts), {order} as ord,
+        try_cast(round(exact_unit * 1000000) as bigint) as unit, try_cast(round(exact_quantity * 1000000) as bigint) as micro_quantity,
+        exact_unit * 1000000 <> floor(exact_unit * 1000000) as is_finer
+    from (
+        select {member} as member, {number} as number, {ts} as ts, {unit} as exact_unit, {quantity} as exact_quantity,
             coalesce({sku}, '') as sku, {category} as category, {channel} as channel, {country} as country,
             upper({currency}) as currency, lower({kind}) as kind, {cancels} as cancels
         from {source}
@@ -345,7 +347,7 @@ def _scale(currency: str) -> int:
         digits = exponent(currency)
     except ValueError:
         digits = 2
-    return _MICRO // 10**digits
+    return int(_MICRO // 10**digits)
 
 
 _LINE_KINDS = {str(kind): kind for kind in LineKind}
@@ -462,9 +464,10 @@ def _time_sql(
         return f"try(epoch_us({column}))", type.startswith("TIMESTAMP WITH")
     value = f"trim(cast({column} as varchar))"
     unclear, by_day, by_month, offsets = db.execute(
-        f"""select count(*) filter (where regexp_matches(v, '{_TWO_WAYS}')), count(try_strptime(v, {list(_DAY_FIRST)})),
-            count(try_strptime(v, {list(_MONTH_FIRST)})), count(*) filter (where regexp_matches(v, '{_OFFSET}'))
-            from (select {value} as v from {source}) where v <> ''"""
+        f"""select count(nullif(a, '')), count(*) filter (where try_cast(b as int) <= 12), count(*) filter (where try_cast(a as int) <= 12),
+            count(*) filter (where regexp_matches(v, '{_OFFSET}'))
+            from (select v, regexp_extract(v, '{_TWO_WAYS}', 1) as a, regexp_extract(v, '{_TWO_WAYS}', 2) as b
+                from (select {value} as v from {source}))"""
     ).fetchall()[0]
     if unclear and dates is None and by_day == by_month:
         raise Invalid(
@@ -497,7 +500,8 @@ def _decimal_mark(db: duckdb.DuckDBPyConnection, source: str, fields: Iterable[t
             found = db.execute(
                 f"""select count(*) filter (where regexp_matches(v, ',([0-9]{{1,2}}|[0-9]{{4,}})$|^-?0?,[0-9]+$|[.].*,[0-9]*$')),
                     count(*) filter (where regexp_matches(v, '[.]([0-9]{{1,2}}|[0-9]{{4,}})$|^-?0?[.][0-9]+$|,.*[.][0-9]*$'))
-                    from (select {_bare_sql(column)} as v from {source})"""
+                    from (select case when regexp_full_match({column}, '[0-9]+([.,][0-9]+)?') then {column}
+                        else {_bare_sql(column)} end as v from {source})"""
             ).fetchall()[0]
             commas, points = commas + found[0], points + found[1]
     return "," if commas > points else "."
@@ -510,16 +514,12 @@ def _number_sql(column: str, type: str, mark: str) -> str:
     if type != "VARCHAR":
         return f"try_cast({column} as decimal(30, 12))"
     grouping = "." if mark == "," else ","
-    bare = _bare_sql(column)
+    bare, exact = _bare_sql(column), "as decimal(30, 12))"
     shape = f"-?([0-9]{{1,3}}([{grouping}][0-9]{{2,3}})*[{grouping}][0-9]{{3}}|[0-9]+)?([{mark}][0-9]+)?"
     return (
-        f"case when regexp_full_match({bare}, '{shape}')"
-        f" then try_cast(replace(replace({bare}, '{grouping}', ''), '{mark}', '.') as decimal(30, 12)) end"
+        f"case when regexp_full_match({column}, '-?[0-9]+([{mark}][0-9]+)?') then try_cast(replace({column}, '{mark}', '.') {exact}"
+        f" when regexp_full_match({bare}, '{shape}') then try_cast(replace(replace({bare}, '{grouping}', ''), '{mark}', '.') {exact} end"
     )
-
-
-def _micro(exact: str) -> str:
-    return f"try_cast(round(({exact}) * 1000000) as bigint)"
 
 
 def _streamed(db: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
