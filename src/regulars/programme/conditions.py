@@ -66,7 +66,7 @@ CATALOGUE: dict[str, FactType] = {
     "order.currency": FactType("text", "Currency of the order.", lambda v: v.order.currency),
     "order.weekday": FactType("text", "Local day of the week of purchase: monday to sunday.", lambda v: WEEKDAYS[_day(v).weekday()]),
     "order.month": FactType("number", "Local month of purchase: 1 to 12.", lambda v: _day(v).month),
-    "order.number": FactType("number", "The member's how-manieth order this is: 1 for the first.", lambda v: v.situation.number),
+    "order.number": FactType("number", "The order's number in the member's history: 1 for the first.", lambda v: v.situation.number),
     "member.spend": FactType("amount", "What the member spent before this order.", lambda v: v.situation.spend),
     "member.first_order_at": FactType("instant", "When the member's first order was placed.", lambda v: v.situation.first_order_at),
     "member.previous_order_at": FactType("instant", "When the order before was placed.", lambda v: v.situation.previous_order_at),
@@ -104,7 +104,7 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="o
 class All(Node, frozen=True, tag="all"):
     """Every one of them."""
 
-    of: tuple[Condition, ...]
+    of: Annotated[tuple[Condition, ...], Meta(description="The conditions.")]
 
     def holds(self, view: View) -> bool:
         """See the class."""
@@ -122,7 +122,7 @@ class All(Node, frozen=True, tag="all"):
 class AnyOf(Node, frozen=True, tag="any"):
     """At least one of them."""
 
-    of: tuple[Condition, ...]
+    of: Annotated[tuple[Condition, ...], Meta(description="The conditions.")]
 
     def holds(self, view: View) -> bool:
         """See the class."""
@@ -140,7 +140,7 @@ class AnyOf(Node, frozen=True, tag="any"):
 class Not(Node, frozen=True, tag="not"):
     """Its opposite; a comparison with something missing is false, so its opposite is true."""
 
-    of: Condition
+    of: Annotated[Condition, Meta(description="One condition.")]
 
     def holds(self, view: View) -> bool:
         """See the class."""
@@ -155,7 +155,7 @@ class Not(Node, frozen=True, tag="not"):
 class Compare(Node, frozen=True):
     """A number or amount against a bound. Amounts are written in the programme's currency, as ``50.00``."""
 
-    fact: str
+    fact: Annotated[str, Meta(description="An amount or a number.")]
     value: Annotated[Fraction, Meta(description="The bound.")]
     is_reached_by_more: ClassVar[bool] = True
 
@@ -218,8 +218,8 @@ class Below(Compare, frozen=True, tag="below"):
 class In(Node, frozen=True, tag="in"):
     """A text or number is one of the values."""
 
-    fact: str
-    values: frozenset[int | str]
+    fact: Annotated[str, Meta(description="A text or a number.")]
+    values: Annotated[frozenset[int | str], Meta(description="The values.")]
 
     def holds(self, view: View) -> bool:
         """See the class."""
@@ -234,8 +234,8 @@ class In(Node, frozen=True, tag="in"):
 class Has(Node, frozen=True, tag="has"):
     """A set has at least one of the values."""
 
-    fact: str
-    values: frozenset[str]
+    fact: Annotated[str, Meta(description="A set.")]
+    values: Annotated[frozenset[str], Meta(description="The values.")]
 
     def holds(self, view: View) -> bool:
         """See the class."""
@@ -252,7 +252,7 @@ class Has(Node, frozen=True, tag="has"):
 class Nth(Node, frozen=True, tag="nth"):
     """This is the member's first, second, ... order, as listed."""
 
-    orders: frozenset[int]
+    orders: Annotated[frozenset[int], Meta(description="Their numbers, the first order being 1.")]
 
     def holds(self, view: View) -> bool:
         """See the class."""
@@ -266,7 +266,7 @@ class Nth(Node, frozen=True, tag="nth"):
 class EveryNth(Node, frozen=True, tag="every_nth"):
     """This is the member's n-th, 2n-th, 3n-th, ... order."""
 
-    n: Annotated[int, Meta(ge=1)]
+    n: Annotated[int, Meta(ge=1, description="Every how many orders.")]
 
     def holds(self, view: View) -> bool:
         """See the class."""
@@ -293,8 +293,8 @@ class First(Node, frozen=True, tag="first"):
 class Within(Node, frozen=True, tag="within"):
     """The order was placed at most so long after an instant, as ``30 days`` after ``member.previous_order_at``."""
 
-    fact: str
-    span: Span
+    fact: Annotated[str, Meta(description="An instant.")]
+    span: Annotated[Span, Meta(description="How long after it at most.")]
 
     def holds(self, view: View) -> bool:
         """See the class."""

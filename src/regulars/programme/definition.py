@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -22,7 +24,7 @@ from regulars.kernel.ids import RuleId, UnitId
 from regulars.kernel.money import exponent
 from regulars.kernel.time import BEGINNING, NEVER, Instant, Span, span, start_of_day
 from regulars.programme.basis import Goods
-from regulars.programme.conditions import CATALOGUE, All, AnyOf, Compare, Condition, Has, In, Not, Within
+from regulars.programme.conditions import CATALOGUE, All, AnyOf, Compare, Condition, Has, In, Node, Not, Within
 from regulars.programme.mechanics.discounts import Cumulative, Discount, Ramp, ramps
 from regulars.programme.mechanics.multiples import Multiple, Perk
 from regulars.programme.mechanics.points import Earning, Purse, Tariff, Unit, purse, tariff
@@ -220,7 +222,8 @@ def plain(document: Document) -> dict[str, Any]:
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the document."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Document, schema_hook=_schema_of)}
+    schema = msgspec.json.schema(_twin(Document), schema_hook=_schema_of)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _convert(data: Any, type: Any) -> Any:
@@ -264,6 +267,31 @@ def _schema_of(type: Any) -> dict[str, Any]:
     if type is Span:
         return {"type": "string", "pattern": r"^\d+ (hour|day|week|month|year)s?$"}
     raise NotImplementedError(type)
+
+
+@cache
+def _twin(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """``kind`` with defaults that a schema can state: msgspec states them, but knows neither fractions nor spans."""
+    fields: list[Any] = []
+    for field in msgspec.structs.fields(kind):
+        default = _written(field.default) if isinstance(field.default, (Fraction, Span)) else field.default
+        twin = msgspec.field(default=default, default_factory=field.default_factory)  # type: ignore[call-overload]
+        fields.append((field.name, _twinned(field.type), twin))
+    names = {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
+    namespace = {"__doc__": kind.__doc__}
+    return msgspec.defstruct(kind.__name__, fields, namespace=namespace, rename=names, kw_only=True, forbid_unknown_fields=True)
+
+
+def _twinned(annotation: Any) -> Any:
+    """``annotation`` with twins in place of its structs; conditions, which have no defaults, stay."""
+    if _is_struct(annotation):
+        return annotation if issubclass(annotation, Node) else _twin(annotation)
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return Annotated[(_twinned(args[0]), *args[1:])]
+    if origin in (Union, UnionType):
+        return Union[tuple(_twinned(arg) for arg in args)]  # noqa: UP007
+    return origin[tuple(_twinned(arg) for arg in args)] if origin in (dict, tuple) else annotation
 
 
 _AT = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
