@@ -87,9 +87,7 @@ PROGRAMMES: dict[str, Data] = {
     "short lives": {"units": {"points": a_unit(expiry={"after": "40 days"})}},
     "waiting": {"units": {"points": a_unit(activation={"after": "14 days"}, expiry={"after": "2 months"})}},
     "waiting from earning": {
-        "units": {
-            "points": a_unit(activation={"after": "20 days"}, expiry={"after": "30 days", "from": "earning", "at_least": "15 days"})
-        },
+        "units": {"points": a_unit(activation={"after": "20 days"}, expiry={"after": "30 days", "from": "earning", "at_least": "15 days"})},
         "policies": {"shortfall": "write_off"},
     },
     "multiples": {
@@ -115,7 +113,11 @@ PROGRAMMES: dict[str, Data] = {
         "rules": [
             purchase_rule(),
             {"id": "stamp", "award": {"unit": "stamps", "amount": 1}},
-            {"id": "gold-more", "if": {"op": "in", "fact": "tier.status", "values": ["gold", "vip"]}, "multiply": {"unit": "points", "by": "1.5"}},
+            {
+                "id": "gold-more",
+                "if": {"op": "in", "fact": "tier.status", "values": ["gold", "vip"]},
+                "multiply": {"unit": "points", "by": "1.5"},
+            },
         ],
         "policies": {"lot_order": "oldest_first", "lot_boundary": "instant", "reinstated_grace": "10 days"},
     },
@@ -130,15 +132,15 @@ def some_programme(name: str) -> Programme:
 
 def some_lines(dice: random.Random) -> tuple[Line, ...]:
     """One to three goods."""
-    return tuple(a_line(sku, dice.randint(1, 4), dice.choice((99, 250, 1000, 3333, 12000))) for sku in dice.sample("abcd", dice.randint(1, 3)))
+    return tuple(
+        a_line(sku, dice.randint(1, 4), dice.choice((99, 250, 1000, 3333, 12000))) for sku in dice.sample("abcd", dice.randint(1, 3))
+    )
 
 
 def fewer(dice: random.Random, lines: Sequence[Line]) -> tuple[Line, ...]:
     """Some pieces of the lines, at the same price."""
     kept = ((line, dice.randint(0, line.quantity)) for line in lines)
-    return tuple(
-        msgspec.structs.replace(line, quantity=n, amount=line.amount // line.quantity * n) for line, n in kept if n
-    )
+    return tuple(msgspec.structs.replace(line, quantity=n, amount=line.amount // line.quantity * n) for line, n in kept if n)
 
 
 def some_history(dice: random.Random, orders: int = 5) -> list[list[OrderStated | str]]:

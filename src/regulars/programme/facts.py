@@ -106,18 +106,23 @@ Remembered = OrderStated | ValueRedeemed
 """The facts that a member's history keeps; the passing of time leaves none."""
 
 
-def fact_order(fact: Remembered) -> tuple[Instant, str, int, str]:
+Place = tuple[Instant, str, int, str]
+"""Where a fact stands among those of its member."""
+
+
+def fact_order(fact: Remembered) -> Place:
     """The order of folding: by occurrence; at one instant by order, its redemption first, then its states by sequence, then by id."""
     if isinstance(fact, OrderStated):
         return (fact.occurred_at, fact.order.key, fact.order.sequence, fact.id)
     return (fact.occurred_at, fact.order_key, 0, fact.id)
 
 
-def in_its_place(fact: Remembered, clock: Instant) -> Remembered:
-    """``fact`` dated as it is folded: nothing lies in the future, and a commitment is made when it is asked for, never before ``clock``."""
+def in_its_place(fact: Remembered, clock: Instant, last: Place) -> Remembered:
+    """``fact`` dated as it is folded: nothing lies in the future, and a commitment comes after all that was known when it was made."""
     if isinstance(fact, ValueRedeemed) and fact.granted is None:
         at = max(fact.recorded_at, clock)
-        return fact if fact.occurred_at == at else msgspec.structs.replace(fact, occurred_at=at, recorded_at=at)
+        made = msgspec.structs.replace(fact, occurred_at=at, recorded_at=at)
+        return made if fact_order(made) > last else msgspec.structs.replace(made, occurred_at=at + 1, recorded_at=at + 1)
     if fact.occurred_at > fact.recorded_at:
         return msgspec.structs.replace(fact, occurred_at=fact.recorded_at)
     return fact

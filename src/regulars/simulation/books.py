@@ -12,7 +12,7 @@ from regulars.programme.decide import decide, inadmissible
 from regulars.programme.definition import Programme
 from regulars.programme.dossier import EMPTY
 from regulars.programme.effects import Effect
-from regulars.programme.facts import OrderStated, Remembered, TimePassed, fact_order, in_its_place
+from regulars.programme.facts import OrderStated, Place, Remembered, TimePassed, fact_order, in_its_place
 from regulars.programme.fold import Folded, differences, dossier_for, fold, keep
 from regulars.programme.member import MemberState
 from regulars.programme.reasons import Reason, Refusal
@@ -33,7 +33,7 @@ class Books:
         self.programme = programme
         self.now = Folded(MemberState(member), {}, [])
         self.facts: list[Remembered] = []
-        self._last: tuple[Instant, str, int, str] = (BEGINNING, "", 0, "")
+        self._last: Place = (BEGINNING, "", 0, "")
         self._answers: dict[FactId, tuple[bytes, Answer]] = {}
 
     @property
@@ -59,7 +59,7 @@ class Books:
     def _answered(self, fact: Remembered) -> Answer:
         if refusal := inadmissible(self.programme, fact):
             return Answer(refusal)
-        fact = in_its_place(fact, self.member.clock)
+        fact = in_its_place(fact, self.member.clock, self._last)
         is_late = fact.occurred_at < self.member.clock or (bool(self.facts) and fact_order(fact) < self._last)
         if is_late:
             self._remember(fact)
