@@ -5,6 +5,8 @@ Invariant: numbers stay the text that was written, so no float ever stands betwe
 
 import json
 import re
+from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +58,20 @@ def _text(path: Path) -> str:
 
 def _json(text: str, path: Path) -> tuple[list[Any], list[Lines]]:
     try:
-        data = json.loads(text, parse_float=str, parse_constant=str)
-    except (json.JSONDecodeError, RecursionError) as wrong:
+        data = json.loads(text, parse_float=str, parse_constant=str, object_pairs_hook=partial(_object, path))
+    except (ValueError, RecursionError) as wrong:
         at = f"{path}:{wrong.lineno}" if isinstance(wrong, json.JSONDecodeError) else str(path)
         raise Invalid(Problem(at, "this is not JSON", str(wrong))) from None
     documents = data if isinstance(data, list) else [data]
     return documents, [{} for _ in documents]
+
+
+def _object(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        name = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise Invalid(Problem(str(path), f"the key `{name}` stands twice in one object", "keep one of them"))
+    return data
 
 
 def _yaml(text: str, path: Path) -> tuple[list[Any], list[Lines]]:
@@ -81,6 +91,9 @@ def _yaml(text: str, path: Path) -> tuple[list[Any], list[Lines]]:
     return documents, lines
 
 
+_WHOLE = re.compile(r"^-?(?:0|[1-9][0-9]{0,17})$")
+
+
 class _PlainLoader(yaml.SafeLoader):
     """YAML 1.2's plain words: true, false, null and whole numbers; all else is text as it stands (`no`, `12.50`, `2025-01-31`)."""
 
@@ -89,7 +102,7 @@ class _PlainLoader(yaml.SafeLoader):
 
 _PlainLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
 _PlainLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:null|~|)$"), ["n", "~", ""])
-_PlainLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^-?(?:0|[1-9][0-9]{0,17})$"), list("-0123456789"))
+_PlainLoader.add_implicit_resolver("tag:yaml.org,2002:int", _WHOLE, list("-0123456789"))
 
 
 class _Reader:
@@ -113,14 +126,16 @@ class _Reader:
             return node.value == "true"
         if node.tag.endswith(":null"):
             return None
-        return int(node.value) if node.tag.endswith(":int") else node.value
+        return int(node.value) if node.tag.endswith(":int") and _WHOLE.match(node.value) else node.value
 
     def _mapping(self, node: yaml.MappingNode, where: str) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key, item in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise Invalid(Problem(f"{self._path}:{line}", "a key is one word here, not a list or mapping", "write it as `key: value`"))
             name = str(key.value)
             at = f"{where}.{name}".lstrip(".")
-            line = key.start_mark.line + 1
             if name in data:
                 raise Invalid(Problem(f"{self._path}:{line}", f"the key `{name}` stands here twice", "keep one of them"))
             self._lines[at] = line

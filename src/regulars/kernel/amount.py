@@ -3,9 +3,12 @@
 Invariant: what is split always sums to the figure that was split, and a ratio is rounded once, where it is applied.
 """
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from fractions import Fraction
+
+_PLAIN_NUMBER = re.compile(r"-?([0-9]{1,40}\.[0-9]{1,20}|[0-9]{1,90}(/0{0,9}[1-9][0-9]{0,89})?)")
 
 
 class Rounding(StrEnum):
@@ -61,7 +64,6 @@ def fraction(text: str | int) -> Fraction:
     >>> fraction("1.5") == fraction("3/2")
     True
     """
-    value = Fraction(text)
-    if isinstance(text, str) and ("e" in text.lower() or text != text.strip()):
+    if isinstance(text, str) and not _PLAIN_NUMBER.fullmatch(text):
         raise ValueError(f"{text!r} is not a plain number")
-    return value
+    return Fraction(text)

@@ -25,7 +25,7 @@ NEVER = Instant(2**62)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_QUARTER = HOUR // 4  # every offset in use is a multiple of a quarter of an hour since 1972
+_QUARTER = HOUR // 4
 
 SpanUnit = Literal["hours", "days", "weeks", "months", "years"]
 
@@ -57,12 +57,17 @@ class Span:
         return f"{self.count} {self.unit[:-1] if self.count == 1 else self.unit}"
 
 
+_LONGEST: dict[SpanUnit, int] = {"hours": 8_766_000, "days": 365_250, "weeks": 52_000, "months": 12_000, "years": 1_000}
+
+
 def span(text: str) -> Span:
-    """A span from ``"180 days"`` or ``"1 month"``. Raises ``ValueError`` for anything else."""
+    """A span from ``"180 days"`` or ``"1 month"``, up to a thousand years. Raises ``ValueError`` for anything else."""
     words = text.split()
-    if len(words) == 2 and words[0].isascii() and words[0].isdigit():
+    if len(words) == 2 and words[0].isascii() and words[0].isdigit() and len(words[0]) < 10:
         for unit in SpanUnit.__args__:  # type: ignore[attr-defined]
             if words[1] in (unit, unit[:-1]):
+                if int(words[0]) > _LONGEST[unit]:
+                    raise ValueError(f"{text!r} is longer than a thousand years")
                 return Span(int(words[0]), unit)
     raise ValueError(f"{text!r} is not a span of time")
 
@@ -78,16 +83,23 @@ def moment(at: Instant, zone: ZoneInfo) -> datetime:
     return (_EPOCH + timedelta(microseconds=at)).astimezone(zone)
 
 
+def _day(at: Instant, zone: ZoneInfo) -> date:
+    """A clock that is set back over midnight does not bring yesterday back."""
+    day = moment(at, zone).date()
+    tomorrow = day + timedelta(days=1)
+    return tomorrow if start_of_day(tomorrow, zone) <= at else day
+
+
 @lru_cache(maxsize=200_000)
-def _day_of_quarter(quarter: int, zone: ZoneInfo) -> date:
-    return (_EPOCH + timedelta(microseconds=quarter * _QUARTER)).astimezone(zone).date()
+def _day_of_quarter(quarter: int, zone: ZoneInfo) -> date | None:
+    """The day of a whole quarter of an hour; None where a day ends within it, as in Newfoundland until 2011."""
+    first, last = _day(Instant(quarter * _QUARTER), zone), _day(Instant((quarter + 1) * _QUARTER - 1), zone)
+    return first if first == last else None
 
 
 def local_day(at: Instant, zone: ZoneInfo) -> date:
     """The store's calendar day that ``at`` belongs to."""
-    if at < 0:  # offsets before 1972 had odd seconds
-        return moment(at, zone).date()
-    return _day_of_quarter(at // _QUARTER, zone)
+    return _day_of_quarter(at // _QUARTER, zone) or _day(at, zone)
 
 
 @lru_cache(maxsize=100_000)
@@ -121,7 +133,12 @@ def later(at: Instant, span: Span, zone: ZoneInfo) -> Instant:
 
 
 def end_of_last_day(at: Instant, span: Span, zone: ZoneInfo) -> Instant:
-    """The first instant after the local day that lies ``span`` after ``at``: what lasts ``span`` is good through that whole day."""
+    """The first instant after the local day that lies ``span`` after ``at``: what lasts ``span`` is good through that whole day.
+
+    Hours have no last day; what lasts hours ends with the hour.
+    """
+    if span.unit == "hours":
+        return later(at, span, zone)
     return start_of_day(later_day(local_day(at, zone), span) + timedelta(days=1), zone)
 
 

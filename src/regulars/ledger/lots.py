@@ -95,7 +95,7 @@ def take(
     """
     left, kept, taken = amount, [], []
     for lot in lots:
-        if left and lot.unit == unit and eligible(lot):
+        if left > 0 and lot.unit == unit and eligible(lot):
             part = min(lot.remaining, left)
             left -= part
             taken.append(Allocation(lot, part))
@@ -112,7 +112,7 @@ def last_taken(allocations: tuple[Allocation, ...], amount: int) -> tuple[tuple[
     Giving back in several steps or in one ends at the same lots.
     """
     stays, back, left = list(allocations), [], amount
-    while left and stays:
+    while left > 0 and stays:
         last = stays.pop()
         part = min(last.amount, left)
         left -= part

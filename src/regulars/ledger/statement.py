@@ -45,7 +45,7 @@ def reconcile(transfers: Sequence[Transfer], lots: Iterable[Lot], debt: dict[Uni
     """Differences between entries and open lots per ``unit/account``; empty when everything adds up (law 19)."""
     lots = tuple(lots)
     sums = balances(transfers)
-    units = {unit for unit, _ in sums} | {lot.unit for lot in lots}
+    units = {unit for unit, _ in sums} | {lot.unit for lot in lots} | set(debt)
     differences = {}
     for unit in sorted(units):
         held = {

@@ -142,7 +142,7 @@ class Version:
             rule=rule,
             condition=None if rule.if_ is None else _in_minor(rule.if_, self.minor),
             starts=BEGINNING if rule.from_ is None else start_of_day(rule.from_, self.zone),
-            ends=NEVER if rule.until is None else start_of_day(rule.until + timedelta(days=1), self.zone),
+            ends=NEVER if rule.until in (None, date.max) else start_of_day(rule.until + timedelta(days=1), self.zone),
             channels=rule.channels,
             goods=award.goods if award else discount.goods if discount else None,
             tariff=tariff(award, self.minor, value * self.minor if value is not None else None) if award else None,
@@ -201,7 +201,7 @@ def programme(documents: Iterable[Any]) -> Programme:
         try:
             versions.append(Version(document(item)))
         except Invalid as wrong:
-            raise Invalid(*(Problem(f"versions[{i}].{p.where}", p.what, p.hint) for p in wrong.problems)) from None
+            raise Invalid(*(Problem(f"versions[{i}].{p.where}".rstrip("."), p.what, p.hint) for p in wrong.problems)) from None
     return Programme(versions)
 
 
@@ -211,7 +211,9 @@ def document(data: Any) -> Document:
         read: Document = _convert(data, Document)
         return read
     except msgspec.ValidationError as wrong:
-        raise Invalid(_structure_problem(data, str(wrong))) from None
+        raise Invalid(_structure_problem(data, str(wrong), Document)) from None
+    except RecursionError:
+        raise Invalid(_too_deep("")) from None
 
 
 def plain(document: Document) -> dict[str, Any]:
@@ -297,11 +299,13 @@ def _twinned(annotation: Any) -> Any:
 _AT = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+_TAG = re.compile(r"^Invalid value '(?P<tag>[^']*)'$")
+_DEPTH_MAX = 40
 _MAPS: dict[str, Any] = {"units": Unit, "tiers": Ladder, "groups": Group}
 
 
-def _structure_problem(data: Any, message: str) -> Problem:
-    """msgspec's message as a problem; inside a mapping it does not name the key, so the entries are tried one by one."""
+def _structure_problem(data: Any, message: str, kind: Any) -> Problem:
+    """msgspec's message on a ``kind`` as a problem; inside a mapping it does not name the key, so the entries are tried one by one."""
     found = _AT.search(message)
     path, what = (found["path"], message[: found.start()]) if found else ("", message)
     head, bracket, _ = path.partition("[...]")
@@ -310,40 +314,61 @@ def _structure_problem(data: Any, message: str) -> Problem:
             try:
                 _convert(item, _MAPS[head])
             except msgspec.ValidationError as wrong:
-                inner = _structure_problem(item, str(wrong))
+                inner = _structure_problem(item, str(wrong), _MAPS[head])
                 return Problem(f"{head}.{key}.{inner.where}".rstrip("."), inner.what, inner.hint)
     if unknown := _UNKNOWN.search(what):
         where = f"{path}.{unknown['field']}".lstrip(".")
-        return Problem(where, f"there is no key `{unknown['field']}` here", _nearest(unknown["field"], path))
+        return Problem(where, f"there is no key `{unknown['field']}` here", _nearest(unknown["field"], _fields_at(kind, path)))
     if missing := _MISSING.search(what):
         return Problem(path or "programme", f"the key `{missing['field']}` is missing", "docs/reference/programme.md lists the keys")
+    if value := _TAG.search(what):
+        return Problem(path, f"there is no comparison {value['tag']!r}", _nearest(value["tag"], _tags_at(kind, path)))
     return Problem(path, what, "docs/reference/programme.md says what belongs here")
 
 
-def _nearest(field: str, path: str) -> str:
-    known = _fields_at(path)
-    close = difflib.get_close_matches(field, known, n=1, cutoff=0.6)
+def _too_deep(where: str) -> Problem:
+    return Problem(where, "it is nested too deeply to be read by anybody", f"keep conditions within {_DEPTH_MAX} levels")
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
 
 
-def _fields_at(path: str) -> list[str]:
-    """Keys of the struct that ``path`` leads to; of all structs where it leads into a union."""
-    kind: Any = Document
+def _fields_at(kind: Any, path: str) -> list[str]:
+    """Keys of the struct that ``path`` leads to from ``kind``; of all structs where it leads into a union."""
+    return list(dict.fromkeys(key for struct in _structs_at(kind, path) for key in (*_tag_field(struct), *_encoded(struct))))
+
+
+def _tags_at(kind: Any, path: str) -> list[str]:
+    return [str(struct.__struct_config__.tag) for struct in _structs_at(kind, path.rpartition(".")[0])]
+
+
+def _tag_field(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+    field = struct.__struct_config__.tag_field
+    return () if field is None else (field,)
+
+
+def _encoded(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    return {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+
+
+def _structs_at(kind: Any, path: str) -> list[type[msgspec.Struct]]:
+    found = _structs_in(kind)
     for name in re.findall(r"[A-Za-z_]+", path):
-        fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)} if _is_struct(kind) else {}
-        kind = _struct_in(fields.get(name, kind))
-    return [field.encode_name for field in msgspec.structs.fields(kind)] if _is_struct(kind) else ["op"]
+        inner = [annotation for struct in found if (annotation := _encoded(struct).get(name)) is not None]
+        found = list(dict.fromkeys(struct for annotation in inner for struct in _structs_in(annotation)))
+    return found
 
 
 def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
-def _struct_in(annotation: Any) -> Any:
+def _structs_in(annotation: Any) -> list[type[msgspec.Struct]]:
     if _is_struct(annotation):
-        return annotation
-    inside = [found for part in get_args(annotation) if (found := _struct_in(part)) is not None]
-    return inside[0] if len(inside) == 1 else None
+        return [annotation]
+    return [struct for part in get_args(annotation) for struct in _structs_in(part)]
 
 
 # --- meaning: what the structure cannot say -------------------------------------------------------------------------------------
@@ -397,7 +422,7 @@ def _unit_problems(where: str, unit: Unit, minor: int) -> Iterator[Problem]:
     if spending.step is not None and (unit.value * minor * spending.step).denominator != 1:
         yield Problem(
             f"{where}.spending.step",
-            f"{spending.step} units are worth {float(unit.value * spending.step):g}, which is finer than the currency",
+            f"{spending.step} units are worth {_written(unit.value * spending.step)}, which is finer than the currency",
             f"use a multiple of {(unit.value * minor).denominator}",
         )
 
@@ -490,6 +515,9 @@ def _cumulative_problems(where: str, cumulative: Cumulative, minor: int) -> Iter
 
 
 def _condition_problems(where: str, node: Condition, document: Document, minor: int) -> Iterator[Problem]:
+    if where.count(".of") > _DEPTH_MAX:
+        yield _too_deep(where)
+        return
     if isinstance(node, (All, AnyOf)):
         for i, inner in enumerate(node.of):
             yield from _condition_problems(f"{where}.of[{i}]", inner, document, minor)
