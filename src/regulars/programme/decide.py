@@ -461,17 +461,13 @@ class Desk:
         )
 
     def _credit(self, lot: Lot, movement: Movement, source: Account, cause: str) -> None:
-        """Open (or fill) a lot; a debt in its unit is repaid from it first."""
+        """Open (or fill) a lot; what is usable repays a debt in its unit first."""
         member = self.member
         if lot.is_pending and lot.active_from <= self.at:
             lot = activated(lot)
         self._move(movement, lot.unit, source, _account(lot), lot.remaining, cause, lot.id)
-        if member.debt:
-            repaid = min(member.debt.get(lot.unit, 0), lot.remaining)
-            if repaid:
-                self._move(Movement.REPAYMENT, lot.unit, _account(lot), Account.DEBT, repaid, cause, lot.id)
-                self._owe(lot.unit, -repaid)
-                lot = replace_remaining(lot, lot.remaining - repaid)
+        if member.debt and not lot.is_pending:
+            lot = self._repaying(lot, self.at)
         if lot.remaining:
             member.lots = with_lot(member.lots, lot, self._spending_order)
             if lot.due_at < member.due_at:
@@ -485,6 +481,15 @@ class Desk:
         """Dates for value whose own lot is unknown: usable at once, gone when an award of today would be."""
         _, expires_at = self.lot_dates(unit, self.at)
         return self.at, expires_at
+
+    def _repaying(self, lot: Lot, at: Instant) -> Lot:
+        """What is left of an active ``lot`` when a debt in its unit is repaid from it."""
+        repaid = min(self.member.debt.get(lot.unit, 0), lot.remaining)
+        if not repaid:
+            return lot
+        self.effects.append(Transfer(Movement.REPAYMENT, lot.unit, Account.ACTIVE, Account.DEBT, repaid, at, lot.id, lot.id))
+        self._owe(lot.unit, -repaid)
+        return replace_remaining(lot, lot.remaining - repaid)
 
     def _owe(self, unit: UnitId, amount: int) -> None:
         debt = {**self.member.debt, unit: self.member.debt.get(unit, 0) + amount}
@@ -507,9 +512,11 @@ class Desk:
                 if lot.is_pending and lot.active_from <= due_at:
                     lot = activated(lot)
                     self._due(Movement.ACTIVATION, lot, Account.PENDING, Account.ACTIVE, due_at)
-                if not lot.is_pending and lot.expires_at <= due_at:
+                    if member.debt:
+                        lot = self._repaying(lot, due_at)
+                if not lot.is_pending and lot.expires_at <= due_at and lot.remaining:
                     self._due(Movement.EXPIRY, lot, Account.ACTIVE, Account.EXPIRED, due_at)
-                else:
+                elif lot.remaining:
                     kept.append(lot)
             member.lots = tuple(kept)
             member.due_at = next_due(kept)

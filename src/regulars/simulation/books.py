@@ -34,7 +34,7 @@ class Books:
         self.now = Folded(MemberState(member), {}, [])
         self.facts: list[Remembered] = []
         self._last: Place = (BEGINNING, "", 0, "")
-        self._answers: dict[FactId, tuple[bytes, Answer]] = {}
+        self._answers: dict[FactId, tuple[Remembered, Answer]] = {}
 
     @property
     def member(self) -> MemberState:
@@ -48,7 +48,7 @@ class Books:
 
     def take(self, fact: Remembered) -> Answer:
         """Take ``fact``; the same fact again gets the first answer, another under the same id is refused."""
-        content = msgspec.msgpack.encode(msgspec.structs.replace(fact, recorded_at=Instant(0)))
+        content = msgspec.structs.replace(fact, recorded_at=Instant(0))
         if fact.id in self._answers:
             first, answer = self._answers[fact.id]
             return answer if first == content else Answer(Refusal(Reason.CONTENT_DIFFERS, fact.id))
