@@ -557,6 +557,7 @@ def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         db.execute(f"set temp_directory = '{folder}'")
         db.execute("set preserve_insertion_order = true")
         db.execute("set TimeZone = 'UTC'")
+        db.execute("set enable_progress_bar = false")
         try:
             yield db
         except duckdb.Error as wrong:

@@ -26,7 +26,7 @@ from regulars.kernel.time import BEGINNING, NEVER, Instant, Span, span, start_of
 from regulars.programme.basis import Goods
 from regulars.programme.conditions import CATALOGUE, All, AnyOf, Compare, Condition, Has, In, Node, Not, Within
 from regulars.programme.mechanics.discounts import Cumulative, Discount, Ramp, ramps
-from regulars.programme.mechanics.multiples import Multiple, Perk
+from regulars.programme.mechanics.multiples import ONCE, Multiple, Perk
 from regulars.programme.mechanics.points import Earning, Purse, Tariff, Unit, purse, tariff
 from regulars.programme.mechanics.tiers import Ladder, Rungs, rungs
 from regulars.programme.policies import Policies
@@ -94,6 +94,7 @@ class Ready(msgspec.Struct, frozen=True):
     channels: frozenset[str]
     goods: Goods | None = None
     tariff: Tariff | None = None
+    factor: Fraction = ONCE
     ramps: tuple[Ramp, ...] = ()
     amount_off: int = 0
     mode: Mode = Mode.STACK
@@ -146,6 +147,7 @@ class Version:
             channels=rule.channels,
             goods=award.goods if award else discount.goods if discount else None,
             tariff=tariff(award, self.minor, value * self.minor if value is not None else None) if award else None,
+            factor=rule.multiply.by if rule.multiply else ONCE,
             ramps=ramps(cumulative, self.minor) if cumulative else (),
             amount_off=int(discount.amount * self.minor) if discount and discount.amount is not None else 0,
             mode=self.document.groups.get(discount.group, STACKING).mode if discount else Mode.STACK,

@@ -5,7 +5,9 @@ Invariant (law 15): it is a pure function of version, situation and the goods ke
 
 from fractions import Fraction
 
-from regulars.kernel.amount import Rounding, rounded
+import msgspec
+
+from regulars.kernel.amount import rounded
 from regulars.kernel.ids import RuleId, UnitId
 from regulars.programme.basis import Basis
 from regulars.programme.conditions import View
@@ -63,19 +65,32 @@ def entitlement(version: Version, order: Order, situation: Situation, basis: Bas
     if not basis.counted:
         return (), ()
     view = view_of(version, order, situation, basis)
-    factors: dict[UnitId, list[tuple[RuleId, Fraction]]] = {}
-    for rule in version.multiples:
-        if standing_of(rule, view) is None:
-            factors.setdefault(rule.unit, []).append((rule.id, rule.rule.multiply.by))  # type: ignore[union-attr]
+    factors = _factors(version, view) if version.multiples else {}
     awards = []
     for rule in version.awards:
         if standing_of(rule, view) is None and (given := _award(version, rule, basis, factors.get(rule.unit))) is not None:
             awards.append(given)
-    perks = tuple(rule.id for rule in version.perks if standing_of(rule, view) is None)
+    perks = tuple([rule.id for rule in version.perks if standing_of(rule, view) is None])
     return tuple(awards), perks
 
 
-def _award(version: Version, rule: Ready, basis: Basis, factors: list[tuple[RuleId, Fraction]] | None) -> Award | None:
+class Factor(msgspec.Struct, frozen=True):
+    """What the awards of one unit are multiplied by, and the rules that say so."""
+
+    by: Fraction
+    rules: tuple[RuleId, ...]
+
+
+def _factors(version: Version, view: View) -> dict[UnitId, Factor]:
+    found: dict[UnitId, list[Ready]] = {}
+    for rule in version.multiples:
+        if standing_of(rule, view) is None:
+            found.setdefault(rule.unit, []).append(rule)
+    how = version.policies.multiples_combine
+    return {unit: Factor(multiples.combined([r.factor for r in rules], how), tuple([r.id for r in rules])) for unit, rules in found.items()}
+
+
+def _award(version: Version, rule: Ready, basis: Basis, factor: Factor | None) -> Award | None:
     rounding = version.units[rule.unit].rounding
     tariff = rule.tariff
     assert tariff is not None
@@ -84,14 +99,12 @@ def _award(version: Version, rule: Ready, basis: Basis, factors: list[tuple[Rule
         base = sum(points.award(tariff, paid, rounding.mode) for _, paid in basis.lines_of(rule.goods))
     else:
         base = points.award(tariff, worth, rounding.mode)
-    if not factors:
+    if factor is None:
         return Award(rule.id, rule.unit, worth, base, base) if base else None
-    factor = multiples.combined([by for _, by in factors], version.policies.multiples_combine)
-    exact = points.exact_award(tariff, worth) if version.policies.multiple_base == "exact" else Fraction(base)
-    amount = _multiplied(exact, factor, rounding.mode)
-    return Award(rule.id, rule.unit, worth, base, amount, tuple(id for id, _ in factors)) if amount else None
-
-
-def _multiplied(exact: Fraction, factor: Fraction, mode: Rounding) -> int:
-    product = exact * factor
-    return rounded(product.numerator, product.denominator, mode)
+    by = factor.by
+    if version.policies.multiple_base == "exact":
+        exact = points.exact_award(tariff, worth) * by
+        amount = rounded(exact.numerator, exact.denominator, rounding.mode)
+    else:
+        amount = rounded(base * by.numerator, by.denominator, rounding.mode)
+    return Award(rule.id, rule.unit, worth, base, amount, factor.rules) if amount else None

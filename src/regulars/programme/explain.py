@@ -284,10 +284,7 @@ def _nearest(version: Version, rule: Ready, basis: Basis, reason: Reason) -> Ite
     """How much more the order would have had to be worth for the rule's first step."""
     if reason is not Reason.NO_EFFECT or rule.tariff is None:
         return
-    worth = basis.of(rule.goods)
-    per, ratio = rule.tariff.per, rule.tariff.ratio
-    first = per if per is not None else 1 / ratio if ratio is not None else Fraction(1)
-    short = -(-first.numerator // first.denominator) - worth
+    short = rule.tariff.first_at - basis.of(rule.goods)
     if short > 0:
         yield Passage(text("condition.short", short=_money(version, short)))
 

@@ -6,6 +6,7 @@ zero from two independent sides, the transfers and the members' open lots.
 
 from collections import Counter
 from datetime import date
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -75,7 +76,8 @@ class Figures(msgspec.Struct):
     flows: Counter[tuple[UnitId, Account, Account, int]] = msgspec.field(default_factory=Counter)
     """Amounts moved, by unit, from, to and quarter of an hour of the value date; `settle_flows` turns them into figures."""
 
-    months: dict[UnitId, dict[str, Counter[str]]] = {}
+    months: dict[UnitId, dict[tuple[int, int], Counter[str]]] = {}
+    """What moved, by unit, year and month."""
 
     def unit(self, unit: UnitId) -> UnitFigures:
         """The figures of ``unit``."""
@@ -104,12 +106,14 @@ class Figures(msgspec.Struct):
     def settle_flows(self, version: Version) -> None:
         """Turn the moves counted so far into figures and months of the programme's zone."""
         for (unit, source, target, quarter), amount in self.flows.items():
-            figures = self.unit(unit)
-            month = local_day(Instant(quarter * QUARTER), version.zone).isoformat()[:7]
-            in_month = self.months.setdefault(unit, {}).setdefault(month, Counter())
-            for name, signed in _meaning(source, target, amount):
-                setattr(figures, name, getattr(figures, name) + signed)
-                in_month[name] += signed
+            figures, months = self.unit(unit), self.months.setdefault(unit, {})
+            day = local_day(Instant(quarter * QUARTER), version.zone)
+            in_month = months.get((day.year, day.month))
+            if in_month is None:
+                in_month = months[day.year, day.month] = Counter()
+            for name, sign in _meaning(source, target):
+                setattr(figures, name, getattr(figures, name) + sign * amount)
+                in_month[name] += sign * amount
         self.flows.clear()
 
     def add(self, other: "Figures") -> None:
@@ -159,17 +163,17 @@ class Figures(msgspec.Struct):
         if not months:
             return []
         rows, standing = [], 0
-        first, last = (date.fromisoformat(f"{month}-01") for month in (min(months), max(months)))
-        for month in months_between(first, last):
-            moved = months.get(month, Counter())
-            standing += (
-                moved["issued"] - moved["clawed_back"] - moved["redeemed"] + moved["given_back"] - moved["expired"] + moved["written_off"]
-            )
-            rows.append({"month": month, **{name: moved[name] for name in _FLOWS}, "standing": standing})
+        first, last = (date(year, month, 1) for year, month in (min(months), max(months)))
+        for label in months_between(first, last):
+            moved = months.get((int(label[:4]), int(label[5:])), Counter())
+            standing += sum(sign * moved[name] for name, sign in _FLOWS.items())
+            rows.append({"month": label, **{name: moved[name] for name in _FLOWS}, "standing": standing})
         return rows
 
 
-_FLOWS = ("issued", "clawed_back", "redeemed", "given_back", "expired", "written_off")
+_FLOWS = {"issued": 1, "clawed_back": -1, "redeemed": -1, "given_back": 1, "expired": -1, "written_off": 1}
+"""What raises (1) and what lowers (-1) the units that stand with members."""
+
 _COUNTS = (
     "orders",
     "members",
@@ -185,19 +189,20 @@ _COUNTS = (
 )
 
 
-def _meaning(source: Account, target: Account, amount: int) -> list[tuple[str, int]]:
-    """The figures that a move from ``source`` to ``target`` adds to."""
+@cache
+def _meaning(source: Account, target: Account) -> tuple[tuple[str, int], ...]:
+    """The figures that a move from ``source`` to ``target`` changes, and which way."""
     found = []
     if source is Account.ISSUED:
-        found.append(("issued", amount))
-    if target is Account.CLAWED_BACK or source is Account.CLAWED_BACK:
-        found.append(("clawed_back", amount if target is Account.CLAWED_BACK else -amount))
+        found.append(("issued", 1))
+    if Account.CLAWED_BACK in (source, target):
+        found.append(("clawed_back", 1 if target is Account.CLAWED_BACK else -1))
     if target is Account.REDEEMED:
-        found.append(("redeemed", amount))
+        found.append(("redeemed", 1))
     if source is Account.REDEEMED:
-        found.append(("given_back", amount))
+        found.append(("given_back", 1))
     if target is Account.EXPIRED:
-        found.append(("expired", amount))
-    if target is Account.WRITTEN_OFF or source is Account.WRITTEN_OFF:
-        found.append(("written_off", amount if source is Account.WRITTEN_OFF else -amount))
-    return found
+        found.append(("expired", 1))
+    if Account.WRITTEN_OFF in (source, target):
+        found.append(("written_off", 1 if source is Account.WRITTEN_OFF else -1))
+    return tuple(found)

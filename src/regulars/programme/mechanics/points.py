@@ -70,45 +70,55 @@ class Earning(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class Tariff(msgspec.Struct, frozen=True):
-    """An earning made ready: ``amount`` units per whole ``per`` minor units, or ``ratio`` units per minor unit, or a flat ``amount``."""
+    """An earning made ready, in integers: ``numerator / denominator`` units for each minor unit - of each whole step, where
+    ``is_stepwise`` (then ``numerator`` units for each whole ``denominator / scale`` minor units); a flat ``numerator`` without denominator.
+    """
 
-    amount: int = 0
-    per: Fraction | None = None
-    ratio: Fraction | None = None
+    numerator: int
+    denominator: int = 0
+    scale: int = 1
+    is_stepwise: bool = False
 
     @property
     def is_flat(self) -> bool:
         """The same for every order."""
-        return self.per is None and self.ratio is None
+        return not self.denominator
+
+    @property
+    def first_at(self) -> int:
+        """The smallest basis, in whole minor units, that is worth a unit (or a step) before rounding."""
+        if self.is_flat:
+            return 1
+        return -(-self.denominator // (self.scale if self.is_stepwise else self.numerator))
 
 
 def tariff(earning: Earning, minor: int, value_minor: Fraction | None) -> Tariff:
     """``earning`` in minor units: ``minor`` of them are one unit of currency, ``value_minor`` of them one unit of the award."""
-    if earning.rate is not None:
-        return Tariff(ratio=earning.rate / minor)
+    ratio = earning.rate / minor if earning.rate is not None else None
     if earning.percent is not None and value_minor:
-        return Tariff(ratio=earning.percent / 100 / value_minor)
-    return Tariff(earning.amount or 0, None if earning.per is None else earning.per * minor)
-
-
-def exact_award(tariff: Tariff, basis: int) -> Fraction:
-    """Units for ``basis`` minor units, not yet rounded. A flat amount needs a basis above zero; whole steps are whole by themselves."""
-    if tariff.ratio is not None:
-        return basis * tariff.ratio
-    if tariff.per is not None:
-        return Fraction(tariff.amount * (basis * tariff.per.denominator // tariff.per.numerator))
-    return Fraction(tariff.amount if basis > 0 else 0)
+        ratio = earning.percent / 100 / value_minor
+    if ratio is not None:
+        return Tariff(ratio.numerator, ratio.denominator)
+    if earning.per is None:
+        return Tariff(earning.amount or 0)
+    per = earning.per * minor
+    return Tariff(earning.amount or 0, per.numerator, per.denominator, is_stepwise=True)
 
 
 def award(tariff: Tariff, basis: int, mode: Rounding) -> int:
-    """Whole units for ``basis`` minor units."""
-    per = tariff.per
-    if per is not None:
-        return tariff.amount * (basis * per.denominator // per.numerator)
-    ratio = tariff.ratio
-    if ratio is not None:
-        return rounded(basis * ratio.numerator, ratio.denominator, mode)
-    return tariff.amount if basis > 0 else 0
+    """Whole units for ``basis`` minor units. A flat amount needs a basis above zero; whole steps need no rounding."""
+    if tariff.is_stepwise:
+        return tariff.numerator * (basis * tariff.scale // tariff.denominator)
+    if tariff.denominator:
+        return rounded(basis * tariff.numerator, tariff.denominator, mode)
+    return tariff.numerator if basis > 0 else 0
+
+
+def exact_award(tariff: Tariff, basis: int) -> Fraction:
+    """The same, not rounded."""
+    if tariff.is_flat or tariff.is_stepwise:
+        return Fraction(award(tariff, basis, Rounding.DOWN))
+    return Fraction(basis * tariff.numerator, tariff.denominator)
 
 
 def lot_dates(unit: Unit, earned_at: Instant, zone: ZoneInfo, is_exact: bool) -> tuple[Instant, Instant]:
