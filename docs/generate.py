@@ -252,8 +252,10 @@ def filled(page: str) -> str:
 
 
 def _roles() -> str:
-    roles = orderfiles.ROLES.items()
-    rows = [(f"`{role}`", sentence, " ".join(f"`{name}`" for name in names.split())) for role, (sentence, names) in roles]
+    rows = []
+    for role, (sentence, names) in orderfiles.ROLES.items():
+        different = {orderfiles._folded(name): name for name in reversed(names.split())}
+        rows.append((f"`{role}`", sentence, " ".join(f"`{name}`" for name in reversed(different.values()))))
     return _table(("role", "what it holds", "names, first wins"), rows)
 
 
