@@ -254,8 +254,10 @@ def filled(page: str) -> str:
 def _roles() -> str:
     rows = []
     for role, (sentence, names) in orderfiles.ROLES.items():
-        different = {orderfiles._folded(name): name for name in reversed(names.split())}
-        rows.append((f"`{role}`", sentence, " ".join(f"`{name}`" for name in reversed(different.values()))))
+        different: dict[str, str] = {}
+        for name in names.split():
+            different.setdefault(orderfiles._folded(name), f"`{name}`")
+        rows.append((f"`{role}`", sentence, " ".join(different.values())))
     return _table(("role", "what it holds", "names, first wins"), rows)
 
 
