@@ -81,9 +81,11 @@ def _from_file() -> None:
         orders, document = Path(folder) / "orders.parquet", Path(folder) / "e.json"
         document.write_bytes(msgspec.json.encode({**PROGRAMME_E, "replay": {"redeem": "greedy"}}))
         duckdb.sql(
-            f"""copy (select hash(i // 3) % {MANY // 8} as customer_id, i // 3 as order_id, to_timestamp(1600000000 + hash(i // 3 + 1) % 90000000)
-            as ordered_at, 'sku' || i % 10000 as sku, 1 + i % 3 as quantity, (199 + hash(i) % 9800) / 100 as unit_price
-            from range({3 * MANY}) t(i)) to '{orders}' (format parquet)"""
+            f"""copy (
+                select hash(i // 3) % {MANY // 8} as customer_id, i // 3 as order_id, 'sku' || i % 10000 as sku, 1 + i % 3 as quantity,
+                    to_timestamp(1600000000 + hash(i // 3 + 1) % 90000000) as ordered_at, (199 + hash(i) % 9800) / 100 as unit_price
+                from range({3 * MANY}) t(i)
+            ) to '{orders}' (format parquet)"""
         )
         begun = time.perf_counter()
         figures = run(Replay(programme=document, orders=orders))

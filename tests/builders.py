@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from regulars.kernel.ids import FactId, MemberId, OrderId, UnitId
 from regulars.kernel.time import DAY, HOUR, Instant
 from regulars.programme.definition import Programme, programme
@@ -160,9 +161,12 @@ def some_history(dice: random.Random, orders: int = 5) -> list[list[OrderStated 
 
 
 def live(of: Programme, history: Iterable[list[OrderStated | str]], dice: random.Random) -> Books:
-    """The history as it happens; at each purchase the member may pay with some of their points."""
+    """The history as it happens, with some nights between; at each purchase the member may pay with some of their points."""
     now = books(of)
     for event in history:
+        night = next(fact.occurred_at for fact in event if isinstance(fact, OrderStated)) - dice.randrange(20 * DAY)
+        if night > now.member.clock and dice.random() < 0.4:
+            now.pass_time(Instant(night))
         for item in event:
             if isinstance(item, str):
                 order = next(f.order for f in event if isinstance(f, OrderStated))

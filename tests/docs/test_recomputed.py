@@ -85,6 +85,7 @@ class Member:
         self.lots: list[Lot] = []
         self.purchases: list[Purchase] = []
         self.debt = self.orders = self.spend = 0
+        self.clock = datetime.min.replace(tzinfo=UTC)
 
     def moved(self, name: str, amount: int, at: datetime) -> None:
         self.figures[name] += amount
@@ -93,9 +94,10 @@ class Member:
     def pass_time(self, at: datetime) -> None:
         for lot in self.lots:
             if lot.ends <= at:
-                self.moved("expired", lot.left, lot.ends)
+                self.moved("expired", lot.left, max(lot.ends, self.clock))
                 lot.left = 0
         self.lots = [lot for lot in self.lots if lot.left]
+        self.clock = at
 
     def credit(self, lot: Lot, amount: int) -> None:
         repaid = min(self.debt, amount)

@@ -26,6 +26,21 @@ def test_a_pending_award_is_shown_and_cannot_pay() -> None:
     assert now.take(paying(second, 100, 10_000)).granted == 0
 
 
+@given(usable=st.integers(1, 500), waiting=st.integers(1, 500), share=st.integers(1, 100))
+def test_a_payment_takes_nothing_from_what_is_still_waiting(usable: int, waiting: int, share: int) -> None:
+    at_once, later = (
+        {"units": {"points": a_unit()}},
+        {"units": {"points": a_unit(activation={"after": "14 days"}, expiry={"after": "1 day"})}},
+    )
+    now = books(a_programme({"version": 1, **at_once}, {"version": 2, "applies_from": "1970-01-05", **later}))
+    now.take(stated(an_order("1", 0, a_line(price=usable * 100))))
+    now.take(stated(an_order("2", 6 * DAY, a_line(price=waiting * 100))))
+    ask = max(1, usable * share // 100)
+    assert now.take(paying(an_order("3", 7 * DAY, a_line(price=10**6)), ask, 10**6)).granted == ask
+    assert pending_balance(now.member.lots, "points") == waiting  # type: ignore[arg-type]
+    assert balance(now) == usable - ask
+
+
 @given(at=st.integers(0, 400 * DAY))
 def test_it_becomes_usable_after_the_waiting_time_and_its_life_runs_from_then(at: int) -> None:
     now = books(a_programme(**EXACT))

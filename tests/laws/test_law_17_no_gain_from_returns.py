@@ -1,11 +1,12 @@
 """Law 17: earn, spend, return, reopen in any order never leaves the member better off than having bought only what was kept."""
 
 import random
+from fractions import Fraction
 from typing import Any
 
 import msgspec
 import pytest
-from builders import PROGRAMMES, a_programme, a_unit, balance, books, live, purchase_rule, some_history
+from builders import POINTS, PROGRAMMES, a_programme, a_unit, balance, books, live, purchase_rule, some_history
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,14 +30,17 @@ STRICT: dict[str, dict[str, Any]] = {
 }
 
 
-def held_and_used(now: Books) -> int:
-    """Points held, debt counted, and points that still pay for kept goods."""
+def held_and_used(now: Books) -> Fraction:
+    """In points: those held, debt counted, and the money that value still pays for kept goods."""
+    version = now.programme.latest
     used = 0
     for book in now.now.orders.values():
-        if book.redemption is not None:
-            used += book.redemption.amount - book.redemption.back
+        if book.redemption is not None and book.purchase is not None and book.state is not None:
+            used += money_kept(Basis(book.purchase, version.policies, book.redemption.money), book.state)
+        elif book.redemption is not None:
+            used += book.redemption.money
     pending = sum(lot.remaining for lot in now.member.lots if lot.is_pending)
-    return balance(now) + pending + used
+    return balance(now) + pending + used / version.purses[POINTS].value
 
 
 def of_kept_orders_alone(of: Programme, now: Books) -> int:

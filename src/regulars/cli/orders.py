@@ -37,7 +37,8 @@ def check(file: Path, column: Sequence[str] | None, dates: str | None, as_json: 
 
 def _print(console: Console, survey: Survey) -> None:
     console.print(f"\n[bold]{escape(survey.file)}[/bold]: {survey.rows:,} rows")
-    table = Table(title="columns", title_justify="left", box=None, padding=(0, 2), show_header=False)
+    console.print("\n[italic]columns[/italic]")
+    table = Table(box=None, padding=(0, 2), show_header=False)
     for role, (sentence, _) in ROLES.items():
         table.add_row(role, escape(survey.columns.get(role, "-")), f"[dim]{sentence}[/dim]")
     console.print(table)
@@ -49,11 +50,12 @@ def _print(console: Console, survey: Survey) -> None:
     )
     for title, found in (("rows by kind", survey.kinds), ("worth knowing", survey.remarks)):
         if found:
-            console.print(_found(title, found))
+            console.print(f"\n[italic]{title}[/italic]")
+            console.print(_found(found))
 
 
-def _found(title: str, found: Sequence[Found]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2), show_header=False)
+def _found(found: Sequence[Found]) -> Table:
+    table = Table(box=None, padding=(0, 2), show_header=False)
     for kind in found:
         table.add_row(kind.kind, f"{kind.rows:,}", kind.meaning)
         for example in kind.examples:

@@ -38,7 +38,9 @@ def check(file: Path, as_json: bool) -> None:
         return
     print(f"{name}: valid")
     for version in versions:
-        print(f"  version {version['version']}, from {version['applies_from']}: {version['rules']} rules")
+        print(
+            f"  version {version['version']}, from {version['applies_from']}: {version['rules']} rule{'' if version['rules'] == 1 else 's'}"
+        )
 
 
 def new(template: str, to: Path | None) -> None:

@@ -106,7 +106,7 @@ def print_report(console: Console, report: dict[str, Any]) -> None:
     table.add_row("members", f"{report['members']:,}")
     table.add_row("revenue", amount(Money(report["revenue_minor"], currency)))
     for name, label in _OPTIONAL.items():
-        if report[name]:
+        if report[name] and (report["unit"] is not None or "points" not in name):
             table.add_row(label, amount(Money(report[name], currency)) if name.endswith("_minor") else f"{report[name]:,}")
     for ladder, levels in report["ladders"].items():
         table.add_row(f"members in {ladder}", ", ".join(f"{level} {count:,}" for level, count in levels.items()))
@@ -132,7 +132,8 @@ _OPTIONAL = {
 
 
 def _print_unit(console: Console, unit: str, figures: dict[str, Any]) -> None:
-    table = Table(title=f"{unit}: where they went", title_justify="left", box=None, padding=(0, 2), show_header=False)
+    console.print(f"\n[italic]{escape(unit)}: where they went[/italic]")
+    table = Table(box=None, padding=(0, 2), show_header=False)
     for name, signed in figures["reconciliation"].items():
         if signed:
             table.add_row(name.replace("_", " "), f"{signed:+,}")
@@ -142,7 +143,8 @@ def _print_unit(console: Console, unit: str, figures: dict[str, Any]) -> None:
     if not months:
         return
     columns = [name for name in _MONTHLY if any(month[name] for month in months)]
-    table = Table(title=f"{unit}: month by month", title_justify="left", box=None, padding=(0, 1))
+    console.print(f"\n[italic]{escape(unit)}: month by month[/italic]")
+    table = Table(box=None, padding=(0, 1))
     table.add_column("month", no_wrap=True)
     for name in (*columns, "standing"):
         table.add_column(name.replace("_", " "), justify="right", no_wrap=True)

@@ -21,6 +21,7 @@ from regulars.kernel.errors import Invalid, NotFound, Problem
 from regulars.kernel.time import local_day, start_of_day
 from regulars.programme.definition import Programme
 from regulars.programme.explain import Passage, Told, explain_member, explain_order
+from regulars.programme.facts import OrderStated
 from regulars.programme.history import History
 from regulars.simulation.figures import Figures
 from regulars.simulation.replay import Assumptions, replay, replay_member
@@ -93,8 +94,12 @@ def explained_order(request: Replay, order: str) -> list[Passage]:
     passages = []
     for member in members:
         history = told(prepared, member)
-        key = next(t.fact.order.key for t in history if hasattr(t.fact, "order") and t.fact.order.id == order)
-        passages += explain_order(prepared.programme, history, key)
+        keys = {t.fact.order.key for t in history if isinstance(t.fact, OrderStated) and t.fact.order.id == order}
+        if not keys:
+            hint = "say a later --as-of; by default the replay section of the programme says it, or the file's last day"
+            raise NotFound(Problem(f"order {order}", f"it was placed after {prepared.as_of}, the day of the figures", hint))
+        for key in keys:
+            passages += explain_order(prepared.programme, history, key)
     return passages
 
 
@@ -110,13 +115,8 @@ def told(prepared: Prepared, member: str) -> list[Told]:
     for one in prepared.file.histories(prepared.programme.latest.currency, member=member):
         replay_member(prepared.programme, one, prepared.assumptions, Figures(), history.append)
     if not history:
-        raise NotFound(
-            Problem(
-                f"member {member}",
-                f"nobody of that number bought anything in {prepared.file.path}",
-                "`regulars orders check` shows examples",
-            )
-        )
+        reason = f"nobody of that number bought anything in {prepared.file.path} before {prepared.as_of}"
+        raise NotFound(Problem(f"member {member}", reason, "`regulars orders check` shows examples of the file's rows"))
     return history
 
 

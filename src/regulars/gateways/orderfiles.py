@@ -112,7 +112,7 @@ _NUMBER = r"^([-(]?)\+?(?:[\p{L}\p{Sc}]+\.?)?(-?)([.,]?[0-9][0-9.,]*?)(?:[.,][-â
 """A number between a sign (or accountants' brackets) and a currency; `500,-` is 500."""
 
 _REMARKS = {
-    "service code": "a stock code without a number, as POST or DOT; counts as goods unless the programme excepts it",
+    "service code": "a stock code without two digits in a row, as POST or DOT; counts as goods unless the programme excepts it",
     "price finer than the currency": "kept exactly; only the order's total is rounded",
     "price finer than a millionth": "rounded to a millionth",
     "fractional quantity": "taken as one piece at the price of the whole line",

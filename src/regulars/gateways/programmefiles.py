@@ -150,7 +150,7 @@ def _placed(problem: Problem, path: Path, lines: list[Lines], are_many: bool) ->
         of, where = lines[int(found[1])], found[2]
     nearest = where
     while nearest and nearest not in of:
-        nearest = re.sub(r"(\.[^.\[]*|\[[^\]]*\]|^[^.\[]*)$", "", nearest)
+        nearest = nearest[: max(nearest.rfind("."), nearest.rfind("["), 0)]
     line = of.get(nearest)
     place = f"{path}:{line}" if line else str(path)
     return Problem(f"{place}: {where}" if where else place, problem.what, problem.hint)

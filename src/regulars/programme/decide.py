@@ -296,7 +296,7 @@ class Desk:
         self.granted: int | None = None
         self.version: Version = programme.at(at) or programme.versions[0]
         if member.due_at <= at:
-            self._pass_time()
+            self._pass_time(member.clock)
         if at > self.member.clock:
             self.member.clock = at
 
@@ -308,7 +308,7 @@ class Desk:
         """The answer."""
         member = self.member
         if member.due_at <= self.at:
-            self._pass_time()
+            self._pass_time(self.at)
         member.programme_version = self.version.number
         return Decision(member, self.version.number, self.effects, self.order, self.later, self.refusal, self.granted)
 
@@ -502,20 +502,24 @@ class Desk:
 
     # Time
 
-    def _pass_time(self) -> None:
-        """Activate and expire everything due by now, in the order of its time; each entry has the day on which it was due."""
+    def _pass_time(self, since: Instant) -> None:
+        """Activate and expire everything due by now, in the order of its time.
+
+        Each entry has the instant at which it was due as its value date; what came back after its end, that at which it came (``since``).
+        """
         member = self.member
         while member.due_at <= self.at:
             due_at = member.due_at
+            value_at = max(due_at, since)
             kept = []
             for lot in member.lots:
                 if lot.is_pending and lot.active_from <= due_at:
                     lot = activated(lot)
-                    self._due(Movement.ACTIVATION, lot, Account.PENDING, Account.ACTIVE, due_at)
+                    self._due(Movement.ACTIVATION, lot, Account.PENDING, Account.ACTIVE, value_at)
                     if member.debt:
-                        lot = self._repaying(lot, due_at)
+                        lot = self._repaying(lot, value_at)
                 if not lot.is_pending and lot.expires_at <= due_at and lot.remaining:
-                    self._due(Movement.EXPIRY, lot, Account.ACTIVE, Account.EXPIRED, due_at)
+                    self._due(Movement.EXPIRY, lot, Account.ACTIVE, Account.EXPIRED, value_at)
                 elif lot.remaining:
                     kept.append(lot)
             member.lots = tuple(kept)

@@ -220,8 +220,14 @@ def document(data: Any) -> Document:
 
 def plain(document: Document) -> dict[str, Any]:
     """``document`` as plain data again; what stands at its default is left out."""
-    built: dict[str, Any] = msgspec.to_builtins(document, enc_hook=_written, str_keys=True)
-    return built
+    built: dict[str, Any] = _listed(msgspec.to_builtins(document, enc_hook=_written, str_keys=True, order="deterministic"))
+    return {key: {id: value[id] for id in getattr(document, key)} if key in _MAPS else value for key, value in built.items()}
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    return [_listed(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def json_schema() -> dict[str, Any]:

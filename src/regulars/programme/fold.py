@@ -11,7 +11,7 @@ import msgspec
 
 from regulars.kernel.ids import MemberId, UnitId
 from regulars.kernel.time import Instant
-from regulars.ledger.accounts import Account, Movement
+from regulars.ledger.accounts import MEMBER_ACCOUNTS, Account, Movement
 from regulars.ledger.transfers import Transfer
 from regulars.programme.decide import Decision, decide
 from regulars.programme.definition import Programme
@@ -76,4 +76,9 @@ def differences(posted: Iterable[Transfer], due: Iterable[Transfer]) -> list[Tra
         source, target = (one, other) if amount > 0 else (other, one)
         if amount:
             corrections.append(Transfer(movement, unit, source, target, abs(amount), value_at, cause, lot))  # type: ignore[arg-type]
-    return corrections
+    return sorted(corrections, key=_out_of_members_last)
+
+
+def _out_of_members_last(transfer: Transfer) -> bool:
+    """So that no account of the member stands below zero between two corrections."""
+    return transfer.source in MEMBER_ACCOUNTS and transfer.target not in MEMBER_ACCOUNTS

@@ -89,7 +89,7 @@ class Policies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     shortfall: Annotated[
         Literal["debt", "write_off"],
         Meta(
-            description="When a return takes back points that were already spent: the rest becomes a `debt` that later awards repay,"
+            description="When a return takes back more than the member still holds: the rest becomes a `debt` that later awards repay,"
             " or is written off."
         ),
     ] = "debt"

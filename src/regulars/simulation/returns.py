@@ -27,7 +27,7 @@ class Kept:
         self._purchases[order.key] = self._states[order.key] = order
 
     def take_back(self, returned: Returned) -> list[Order]:
-        """The new states of the orders that ``returned`` goods came from, in order of purchase."""
+        """The new states of the orders that ``returned`` goods came from: code by code, the latest purchase first."""
         changed: dict[str, dict[str, int]] = {}
         for sku, pieces in returned.pieces:
             left = pieces
