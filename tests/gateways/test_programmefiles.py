@@ -85,6 +85,13 @@ def test_a_wrong_value_gets_its_line_and_path(tmp_path: Path, line: int, broken:
     assert hint
 
 
+@pytest.mark.parametrize("key", ["a[", "]", "a.b", "a[0]", ".", "[", "`", "a b"])
+def test_a_key_of_any_signs_finds_its_line(tmp_path: Path, key: str) -> None:
+    assert problem(tmp_path, f"{PLAIN}'{key}': 1\n")[0].startswith(("programme.yaml:9", "programme.yaml:1"))
+    assert problem(tmp_path, PLAIN.replace("points:\n", f"'{key}': {{valeu: 1}}\n  points:\n"))[0].startswith("programme.yaml:")
+    assert problem(tmp_path, json.dumps({key: 1, "programme": "t", "currency": "PLN"}), "p.json")[0].startswith("p.json")
+
+
 def test_several_problems_are_told_at_once(tmp_path: Path) -> None:
     path = written(tmp_path, PLAIN.replace("12.50", "-1") + "    from: 2025-02-01\n    until: 2025-01-01\n")
     assert [found.where.removeprefix(f"{path}:") for found in problems(path)] == ["10: rules[0].until", "8: rules[0].award.per"]
@@ -99,16 +106,14 @@ def test_what_is_no_plain_number_is_refused_politely(tmp_path: Path, text: str) 
 
 @pytest.mark.parametrize("name", ["programme.yaml", "programme.json"])
 @pytest.mark.parametrize(
-    ("text", "value"), [("12.50", "25/2"), ("0.1", "1/10"), ("3", "3"), ("0.30000000000000004", "30000000000000004/100000000000000000")]
+    ("text", "value"), [("12.50", "25/2"), ("0.1", "1/10"), ("3", "3"), ("0.30000000000000004", "0.30000000000000004")]
 )
 def test_a_number_never_becomes_a_float(tmp_path: Path, name: str, text: str, value: str) -> None:
     data = f'{{"programme": "t", "currency": "PLN", "units": {{"points": {{"value": {text}}}}}}}'
     assert next(iter(read_programme(written(tmp_path, data, name)).latest.units.values())).value == Fraction(value)
 
 
-@pytest.mark.parametrize(
-    "word", ["no", "on", "yes", "off", "2025-01-31", "12:30", "1.0", "0o17", "010", "+1", "99999999999999999999", "NULL", "True"]
-)
+@pytest.mark.parametrize("word", ["no", "on", "yes", "off", "2025-01-31", "12:30", "1.0", "010", "+1", "9" * 20, "NULL", "True"])
 def test_a_word_stays_the_word_that_was_written(tmp_path: Path, word: str) -> None:
     assert read_programme(written(tmp_path, PLAIN.replace("tea shop", word))).latest.document.programme == word
 
@@ -152,7 +157,7 @@ def test_an_empty_file_says_how_to_begin(tmp_path: Path, text: str) -> None:
         ("a: *b\n", 1),
         ("a: b: c\n", 1),
         ("'\n", 2),
-        ("? [a, b]\n: c\n", 1),
+        ("? [a]\n: c\n", 1),
         ("%YAML 7.0\n---\na: b\n", 1),
     ],
 )
@@ -160,9 +165,7 @@ def test_what_is_no_yaml_gets_its_line(tmp_path: Path, text: str, line: int) -> 
     assert problem(tmp_path, text)[0] == f"programme.yaml:{line}"
 
 
-@pytest.mark.parametrize(
-    "text", ["a: &a [*a]", "[" * 5000, "a: \x00", "!!int x", "!!python/object:os.system {}", "&a {<<: *a}", "a: !!binary x"]
-)
+@pytest.mark.parametrize("text", ["a: &a [*a]", "[" * 5000, "a: \x00", "!!int x", "!!python/object:os.system {}", "&a {<<: *a}"])
 def test_yaml_that_means_mischief_is_refused(tmp_path: Path, text: str) -> None:
     assert problems(written(tmp_path, text))
 
@@ -177,21 +180,22 @@ def test_a_small_file_that_unfolds_into_a_huge_one_is_refused(tmp_path: Path) ->
     [
         ("{", "p.json:1"),
         ("", "p.json:1"),
+        ('{"a": 1}\n}', "p.json:2"),
         ("[" * 100_000, "p.json"),
         (f'{{"version": {"9" * 5000}}}', "p.json"),
-        ('{"a": 1}\n}', "p.json:2"),
     ],
 )
 def test_what_is_no_json_is_refused(tmp_path: Path, text: str, where: str) -> None:
     assert problem(tmp_path, text, "p.json")[:2] == (where, "this is not JSON")
 
 
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [("żółć".encode("latin2"), "not text in UTF-8"), (b"\x89PNG\xff", "not text in UTF-8"), (b"a" * 5_000_001, "larger")],
-)
-def test_what_is_no_text_or_far_too_large_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
-    assert says in problem(tmp_path, content)[1]
+@pytest.mark.parametrize("content", ["żółć".encode("latin2"), b"\x89PNG\xff", b"\xff\xfea\x00"])
+def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes) -> None:
+    assert problem(tmp_path, content)[1] == "this is not text in UTF-8"
+
+
+def test_a_file_larger_than_any_programme_is_refused(tmp_path: Path) -> None:
+    assert problem(tmp_path, b"a" * 5_000_001)[2] == "is it the file of orders? that goes to --orders"
 
 
 def test_a_file_that_is_not_there_and_a_folder_are_not_found(tmp_path: Path) -> None:
@@ -205,16 +209,12 @@ def test_a_byte_order_mark_of_an_editor_does_no_harm(tmp_path: Path) -> None:
     assert read_programme(written(tmp_path, b"\xef\xbb\xbf" + PLAIN.encode())).latest.document.programme == "tea shop"
 
 
+JUNK = ["", ":", "[", "}", "- ", "&a ", "*a", "!!int ", "\n", "\t", "'", "1e9", "---\n", "\x85"]
+
+
 @settings(max_examples=300)
 @given(
-    st.lists(
-        st.tuples(
-            st.integers(0, len(PLAIN)),
-            st.integers(0, 12),
-            st.sampled_from(["", ":", "[", "}", "- ", "&a ", "*a", "!!int ", "\n", "\t", "'", "1e9", "---\n", "\x85"]),
-        ),
-        max_size=4,
-    ),
+    st.lists(st.tuples(st.integers(0, len(PLAIN)), st.integers(0, 12), st.sampled_from(JUNK)), max_size=4),
     st.sampled_from(["programme.yaml", "programme.json"]),
 )
 def test_a_damaged_file_is_read_or_refused_never_fatal(
