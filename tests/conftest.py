@@ -1,15 +1,16 @@
 """Settings for all tests: hypothesis prints what reproduces a failure and never measures time."""
 
+import os
 from pathlib import Path
 
 import pytest
 from builders import SHARED
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
-settings.register_profile(
-    "regulars", deadline=None, print_blob=True, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
-settings.load_profile("regulars")
+QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+settings.register_profile("regulars", deadline=None, print_blob=True, max_examples=150, suppress_health_check=QUIET)
+settings.register_profile("planted", settings.get_profile("regulars"), max_examples=1000, phases=[Phase.explicit, Phase.generate])
+settings.load_profile(os.environ.get("REGULARS_PROFILE", "regulars"))
 
 
 @pytest.fixture

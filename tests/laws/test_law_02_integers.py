@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from builders import ROOT, a_line, a_programme, a_unit, an_order, balance, books, purchase_rule, stated
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from regulars.kernel.money import exponent, minor_of
@@ -41,6 +41,7 @@ def assert_no_float(value: Any) -> None:
             assert_no_float(item)
 
 
+@example(price=9_007_199_254_740_993, quantity=1, rate=Fraction(100))
 @given(price=st.integers(1, 10**15), quantity=st.integers(1, 10**6), rate=st.fractions(Fraction(1, 1000), 1000))
 def test_awards_on_amounts_beyond_a_floats_precision_are_exact(price: int, quantity: int, rate: Fraction) -> None:
     of = a_programme(units={"points": a_unit()}, rules=[purchase_rule(rate=str(rate))])

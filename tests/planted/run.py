@@ -32,7 +32,7 @@ def is_red(patch: Path) -> tuple[bool, str]:
         if applied.returncode:
             return False, f"the patch does not apply: {applied.stderr.strip()}"
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", *tests]
-        environment = {**os.environ, "PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1", "REGULARS_PROFILE": "planted"}
         outcome = subprocess.run(command, cwd=copy, env=environment, text=True, capture_output=True, check=False)
     if outcome.returncode == 1:
         return True, ""
