@@ -130,8 +130,8 @@ WRONG_VALUES = {
     "rules.5.if.op": ["below", None, None],
     "rules.2.if.fact": ["tier.club", "rules[2].if.fact", "there is no fact 'tier.club'"],
     "rules.2.if.values": [["platinum"], "rules[2].if.values", "the ladder has no level 'platinum'"],
-    "rules.7.if.of.1.of.0.fact": ["order.total", "rules[7].if.of[1].of[0].op", "is a amount, which this comparison cannot ask"],
-    "rules.7.if.of.0.of.fact": ["order.channel", "rules[7].if.of[0].of.op", "is a text, which this comparison cannot ask"],
+    "rules.7.if.of.1.of.0.fact": ["order.total", "rules[7].if.of[1].of[0].op", "is of kind amount, which this comparison cannot ask"],
+    "rules.7.if.of.0.of.fact": ["order.channel", "rules[7].if.of[0].of.op", "is of kind text, which this comparison cannot ask"],
     "rules.7.if.of.1.of.1.n": [0, "rules[7].if.of[1].of[1].n", "Expected `int` >= 1"],
 }
 

@@ -116,6 +116,7 @@ _REMARKS = {
     "price finer than the currency": "kept exactly; only the order's total is rounded",
     "price finer than a millionth": "rounded to a millionth",
     "fractional quantity": "taken as one piece at the price of the whole line",
+    "unknown line kind": "counts as goods",
     "identical row": "kept: the same line twice is bought twice",
 }
 
@@ -329,6 +330,7 @@ _REMARK_SQL = {
     "price finer than the currency": "unit % 10000 <> 0",
     "price finer than a millionth": "is_finer",
     "fractional quantity": "micro_quantity % 1000000 <> 0",
+    "unknown line kind": "kind not in ('goods', 'delivery', 'fee', 'gift_card')",
     "identical row": "rowid in (select rowid from (select rowid, row_number() over (partition by member, ord, ts, sku, unit,"
     " micro_quantity order by rowid) as nth from lines where use = 'order line') where nth > 1)",
 }

@@ -252,7 +252,7 @@ class Has(Node, frozen=True, tag="has"):
 class Nth(Node, frozen=True, tag="nth"):
     """This is the member's first, second, ... order, as listed."""
 
-    orders: Annotated[frozenset[int], Meta(description="Their numbers, the first order being 1.")]
+    orders: Annotated[frozenset[Annotated[int, Meta(ge=1)]], Meta(min_length=1, description="Their numbers, the first order being 1.")]
 
     def holds(self, view: View) -> bool:
         """See the class."""

@@ -545,9 +545,9 @@ def _condition_problems(where: str, node: Condition, document: Document, minor: 
     fits = {Compare: ("amount", "number"), In: ("text", "number"), Has: ("set",), Within: ("instant",)}
     allowed = next(kinds for base, kinds in fits.items() if isinstance(node, base))
     if kind not in allowed:
-        yield Problem(f"{where}.op", f"{node.fact} is a {kind}, which this comparison cannot ask", _FITTING[kind])
+        yield Problem(f"{where}.op", f"{node.fact} is of kind {kind}, which this comparison cannot ask", _FITTING[kind])
     elif isinstance(node, In) and any(isinstance(value, int) is (kind == "text") for value in node.values):
-        yield Problem(f"{where}.values", f"{node.fact} is a {kind}", "write text in quotes and numbers without")
+        yield Problem(f"{where}.values", f"{node.fact} is of kind {kind}", "write text in quotes and numbers without")
     elif isinstance(node, In) and node.fact.startswith("tier."):
         levels = [level.id for level in document.tiers[node.fact[5:]].levels]
         for value in sorted(map(str, node.values)):

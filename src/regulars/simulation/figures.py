@@ -17,8 +17,8 @@ from regulars.ledger.accounts import Account
 from regulars.programme.definition import Version
 from regulars.programme.member import MemberState
 
-QUARTER = 900_000_000
-"""Microseconds of a quarter of an hour: every zone's days begin on one."""
+MINUTE = 60_000_000
+"""Microseconds: every zone's days begin on a whole minute."""
 
 
 class UnitFigures(msgspec.Struct):
@@ -74,7 +74,7 @@ class Figures(msgspec.Struct):
     ladders: dict[str, Counter[str]] = {}
     units: dict[UnitId, UnitFigures] = {}
     flows: Counter[tuple[UnitId, Account, Account, int]] = msgspec.field(default_factory=Counter)
-    """Amounts moved, by unit, from, to and quarter of an hour of the value date; `settle_flows` turns them into figures."""
+    """Amounts moved, by unit, from, to and minute of the value date; `settle_flows` turns them into figures."""
 
     months: dict[UnitId, dict[tuple[int, int], Counter[str]]] = {}
     """What moved, by unit, year and month."""
@@ -105,9 +105,9 @@ class Figures(msgspec.Struct):
 
     def settle_flows(self, version: Version) -> None:
         """Turn the moves counted so far into figures and months of the programme's zone."""
-        for (unit, source, target, quarter), amount in self.flows.items():
+        for (unit, source, target, minute), amount in self.flows.items():
             figures, months = self.unit(unit), self.months.setdefault(unit, {})
-            day = local_day(Instant(quarter * QUARTER), version.zone)
+            day = local_day(Instant(minute * MINUTE), version.zone)
             in_month = months.get((day.year, day.month))
             if in_month is None:
                 in_month = months[day.year, day.month] = Counter()

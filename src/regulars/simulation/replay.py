@@ -28,7 +28,7 @@ from regulars.programme.mechanics import points
 from regulars.programme.member import MemberState
 from regulars.programme.quote import discounted, payable
 from regulars.programme.stacking import Applied
-from regulars.simulation.figures import QUARTER, Figures
+from regulars.simulation.figures import MINUTE, Figures
 from regulars.simulation.returns import Kept
 
 
@@ -40,6 +40,8 @@ class Assumptions(msgspec.Struct, frozen=True):
     returns: Literal["ignore", "last-purchase-first"] = "ignore"
 
 
+_FLOWS_MAX = 20_000
+
 Listener = Callable[[Told], None]
 
 
@@ -47,6 +49,8 @@ def replay(programme: Programme, histories: Iterable[History], assumptions: Assu
     """Replay member by member into ``figures``; one member is in memory at a time."""
     for history in histories:
         replay_member(programme, history, assumptions, figures)
+        if len(figures.flows) > _FLOWS_MAX:
+            figures.settle_flows(programme.latest)
     figures.settle_flows(programme.latest)
 
 
@@ -180,7 +184,7 @@ class Shop:
         flows = figures.flows
         for effect in decision.effects:
             if isinstance(effect, Transfer):
-                flows[effect.unit, effect.source, effect.target, effect.value_at // QUARTER] += effect.amount
+                flows[effect.unit, effect.source, effect.target, effect.value_at // MINUTE] += effect.amount
                 if effect.movement is Movement.REDEMPTION:
                     unit = figures.unit(effect.unit)
                     unit.redemptions += 1
