@@ -99,17 +99,51 @@ def test_spent_value_comes_back_into_the_lots_it_came_from_with_their_dates(firs
     assert (held.get("o0", 0), held.get("o1", 0)) == (left_of_first, left_of_second)
 
 
-def test_value_whose_date_has_passed_comes_back_and_expires_at_once_unless_the_policy_grants_days_of_grace() -> None:
-    for grace, held in ((None, 0), ("10 days", 50)):
-        policies = {"reinstated_grace": grace} if grace else {}
-        now = bought(a_programme(units={"points": a_unit(expiry={"after": "30 days"})}, policies=policies), 50)
-        order = an_order("p", 20 * DAY, a_line(price=99))
-        now.take(paying(order, 50, 99))
-        now.take(stated(order))
-        now.take(stated(changed(order), 60 * DAY))
-        assert balance(now) == held
-        now.pass_time(Instant(72 * DAY))
-        assert balance(now) == 0
+@pytest.mark.parametrize(
+    ("grace", "returned", "ends"), [(None, 35, 35), ("10 days", 20, 31), ("10 days", 28, 38), ("10 days", 35, 41), ("10 days", 60, 60)]
+)
+def test_value_comes_back_with_its_old_end_plus_at_most_the_days_of_grace(grace: str | None, returned: int, ends: int) -> None:
+    """The lot ends with day 30; grace lets it be used up to ten days after its return, never more than ten after its end."""
+    policies = {"lot_boundary": "instant", **({"reinstated_grace": grace} if grace else {})}
+    now = bought(a_programme(units={"points": a_unit(expiry={"after": "31 days"})}, policies=policies), 50)
+    order = an_order("p", 10 * DAY, a_line(price=99))
+    now.take(paying(order, 50, 99))
+    now.take(stated(order))
+    now.take(stated(changed(order), returned * DAY))
+    assert balance(now) == (50 if ends > returned else 0)
+    now.pass_time(Instant(max(ends, returned) * DAY - 1))
+    assert balance(now) == (50 if ends > returned else 0)
+    now.pass_time(Instant(ends * DAY))
+    assert balance(now) == 0
+
+
+def test_grace_is_granted_once_however_often_value_is_spent_and_returned() -> None:
+    policies = {"lot_boundary": "instant", "reinstated_grace": "10 days"}
+    now = bought(a_programme(units={"points": a_unit(expiry={"after": "30 days"})}, policies=policies), 50)
+    for n in range(8):
+        order = an_order(f"p{n}", (25 + 4 * n) * DAY, a_line(price=99))
+        if now.take(paying(order, 50, 99)).granted:
+            now.take(stated(order))
+            now.take(stated(changed(order), (27 + 4 * n) * DAY))
+    assert max((lot.expires_at for lot in now.member.lots), default=0) <= 40 * DAY
+    now.pass_time(Instant(60 * DAY))
+    assert balance(now) == 0
+
+
+def test_a_debt_that_was_repaid_comes_back_into_the_lots_that_repaid_it() -> None:
+    of = a_programme(units={"points": a_unit(expiry={"after": "30 days"})})
+    now = bought(of, 100)
+    state = now.now.orders["shop:o0"].state
+    assert state is not None
+    paid = an_order("p", DAY, a_line(price=99))
+    now.take(paying(paid, 99, 99))
+    now.take(stated(paid))
+    gone = changed(state)
+    now.take(stated(gone, 20 * DAY))
+    now.take(stated(an_order("x", 25 * DAY, a_line(price=10_000))))
+    assert lots(now) == {"x": 1}
+    now.take(stated(changed(gone, *state.lines), 40 * DAY))
+    assert lots(now) == {"x": 100}
 
 
 @pytest.mark.parametrize("shortfall", ["debt", "write_off"])

@@ -64,7 +64,7 @@ def run(request: Replay, progress: Progress = lambda *_: None) -> dict[str, Any]
         replay(prepared.programme, _counted(prepared.file.histories(version.currency), total, progress), prepared.assumptions, figures)
     else:
         figures = _spread(request, processes, total, progress)
-    return figures.report(prepared.programme.latest, prepared.as_of)
+    return figures.report(prepared.programme, prepared.as_of)
 
 
 def prepare(request: Replay) -> Prepared:

@@ -58,6 +58,21 @@ def split(total: int, weights: Sequence[int]) -> list[int]:
     return parts
 
 
+def decimal_text(value: Fraction) -> str:
+    """``value`` as people write it: ``12.5``, or ``1/3`` where no decimal is exact.
+
+    >>> [decimal_text(Fraction(n, d)) for n, d in ((25, 2), (-1, 4), (1, 3), (7, 1))]
+    ['12.5', '-0.25', '1/3', '7']
+    """
+    if value.denominator == 1:
+        return str(value.numerator)
+    digits = next((d for d in range(1, 13) if (value * 10**d).denominator == 1), None)
+    if digits is None:
+        return str(value)
+    whole, part = divmod(abs(int(value * 10**digits)), 10**digits)
+    return f"{'-' if value < 0 else ''}{whole}.{part:0{digits}d}"
+
+
 def fraction(text: str | int) -> Fraction:
     """An exact fraction from ``"1.5"``, ``"3/2"`` or ``3``. Raises ``ValueError`` for anything else.
 

@@ -23,6 +23,8 @@ class Lot(msgspec.Struct, frozen=True, gc=False):
     active_from: Instant
     expires_at: Instant
     is_pending: bool = False
+    first_end: Instant | None = None
+    """Where its end was moved by days of grace: the end it had before."""
 
     @property
     def due_at(self) -> Instant:
@@ -78,12 +80,12 @@ def with_lot(lots: tuple[Lot, ...], lot: Lot, order: SpendingOrder) -> tuple[Lot
 
 def replace_remaining(lot: Lot, remaining: int) -> Lot:
     """``lot`` with another remainder."""
-    return Lot(lot.id, lot.unit, remaining, lot.earned_at, lot.active_from, lot.expires_at, lot.is_pending)
+    return Lot(lot.id, lot.unit, remaining, lot.earned_at, lot.active_from, lot.expires_at, lot.is_pending, lot.first_end)
 
 
 def activated(lot: Lot) -> Lot:
     """``lot``, usable."""
-    return Lot(lot.id, lot.unit, lot.remaining, lot.earned_at, lot.active_from, lot.expires_at)
+    return Lot(lot.id, lot.unit, lot.remaining, lot.earned_at, lot.active_from, lot.expires_at, False, lot.first_end)
 
 
 def take(

@@ -4,7 +4,7 @@ Invariant (law 4): an award's basis is the shown price of the eligible lines aft
 lies on the whole order is spread over its lines by price, so that the lines always sum to the order.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated
 
@@ -43,9 +43,10 @@ class Basis:
     __slots__ = ("_is_whole", "_kinds", "_net", "_order", "_per_line", "_value", "_value_goods", "counted", "paid", "total")
 
     def __init__(self, order: Order, policies: Policies, value: int = 0, value_goods: Goods | None = None) -> None:
-        """``value_goods`` are the goods that value may pay for; None means all counted ones."""
+        """``value``: minor units of the order; ``value_goods``: the goods that it may pay for, None for all counted ones."""
         kinds = policies.basis_includes
-        self.counted = order.lines if kinds == _GOODS_ONLY and _all_goods(order.lines) else [x for x in order.lines if x.kind in kinds]
+        is_plain = kinds == _GOODS_ONLY and _all_goods(order.lines)
+        self.counted = order.lines if is_plain else [x for x in order.lines if x.kind in kinds and x.quantity]
         self._order = order
         self._kinds = kinds
         self._value = value
@@ -54,71 +55,84 @@ class Basis:
         self._is_whole = len(self.counted) == len(order.lines) and not self._net
         self._per_line: list[tuple[Line, int]] | None = None
         if self._is_whole:
-            parts = discounts = 0
-            for line in self.counted:
-                parts += line.amount
-                discounts += line.discount
-            total = rounded(parts, order.scale, Rounding.HALF_UP) - discounts - order.discount
+            total = self._whole_total()
             self.total = self._converted(total)
             self.paid = self._converted(total - order.refunded - value)
         else:
-            self.total = self._sum(lambda _: True, with_payments=False)
-            self.paid = self._sum(lambda _: True)
+            self.total = self._sum(self._lowered(with_payments=False), None)
+            self.paid = self._sum(self._lines(), None)
 
     def of(self, goods: Goods | None) -> int:
         """What was paid for the chosen goods (all counted ones for None)."""
-        return self.paid if goods is None else self._sum(goods.covers)
+        return self.paid if goods is None else self._sum(self._lines(), goods)
 
     def lines_of(self, goods: Goods | None) -> list[tuple[Line, int]]:
         """The chosen lines with what was paid for each; together exactly ``of(goods)``, spread by largest remainder.
 
         Lines that are equal but for quantity are one line.
         """
-        chosen = [(line, off) for line, off in self._lines(with_payments=True) if goods is None or goods.covers(line)]
-        left = {line.id: max(0, line.amount - self._order.scale * off) for line, off in chosen}
-        merged = [(_together(equal), sum(left[line.id] for line in equal)) for equal in _equal_lines([line for line, _ in chosen])]
-        return list(zip([line for line, _ in merged], split(self.of(goods), [worth for _, worth in merged]), strict=True))
+        chosen = [(line, off) for line, off in self._lines() if goods is None or goods.covers(line)]
+        left = [max(0, line.amount - self._order.scale * off) for line, off in chosen]
+        return list(zip([line for line, _ in chosen], split(self.of(goods), left), strict=True))
 
-    def value_shares(self) -> list[int]:
-        """How the payment with value lies on the counted lines, in minor units of the order."""
-        goods = self._value_goods
-        return split(self._value, [line.amount if goods is None or goods.covers(line) else 0 for line in self.counted])
+    def payable(self, goods: Goods | None) -> int:
+        """Minor units of the order that value may pay: the eligible goods after discounts and money given back."""
+        if goods is None and self._is_whole:
+            return max(0, self._whole_total() - self._order.refunded)
+        order = self._order
+        chosen = [(line, off) for line, off in self._lowered(with_payments=True, with_value=False) if goods is None or goods.covers(line)]
+        return sum(max(0, line.amount - order.scale * off) for line, off in chosen) // order.scale
 
-    def _sum(self, chosen: Callable[[Line], bool], with_payments: bool = True) -> int:
+    def value_shares(self) -> list[tuple[Line, int]]:
+        """How the payment with value lies on the counted lines, in minor units of the order: by what is left to pay of each."""
+        return self._spread_value(self._lowered(with_payments=True, with_value=False))
+
+    def _whole_total(self) -> int:
+        parts = discounts = 0
+        for line in self._order.lines:
+            parts += line.amount
+            discounts += line.discount
+        return rounded(parts, self._order.scale, Rounding.HALF_UP) - discounts - self._order.discount
+
+    def _sum(self, lines: list[tuple[Line, int]], goods: Goods | None) -> int:
+        scale = self._order.scale
         if self._net:
-            exact = sum(
-                (
-                    (Fraction(line.amount, self._order.scale) - off) * Fraction(line.amount - line.tax, line.amount or 1)
-                    for line, off in self._lines(with_payments)
-                    if chosen(line)
-                ),
-                Fraction(0),
-            )
+            exact = Fraction(0)
+            for line, off in lines:
+                if goods is None or goods.covers(line):
+                    exact += (Fraction(line.amount, scale) - off) * Fraction(line.amount - line.tax, line.amount or 1)
             return self._converted(rounded(exact.numerator, exact.denominator, Rounding.HALF_UP))
         parts = off_sum = 0
-        for line, off in self._lines(with_payments):
-            if chosen(line):
+        for line, off in lines:
+            if goods is None or goods.covers(line):
                 parts += line.amount
                 off_sum += off
-        return self._converted(rounded(parts, self._order.scale, Rounding.HALF_UP) - off_sum)
+        return self._converted(rounded(parts, scale, Rounding.HALF_UP) - off_sum)
 
-    def _lines(self, with_payments: bool) -> list[tuple[Line, int]]:
-        if not with_payments:
-            return list(zip(self.counted, self._lowered(False), strict=True))
+    def _lines(self) -> list[tuple[Line, int]]:
+        """Counted lines (equal ones as one), each with the minor units that lower it."""
         if self._per_line is None:
-            self._per_line = list(zip(self.counted, self._lowered(True), strict=True))
+            self._per_line = self._lowered(with_payments=True)
         return self._per_line
 
-    def _lowered(self, with_payments: bool) -> Sequence[int]:
-        """By how many minor units each counted line is lowered."""
-        order = self._order
-        whole = order.discount + (order.refunded if with_payments else 0)
-        shares = split(whole, [line.amount for line in order.lines]) if whole else [0] * len(order.lines)
-        kinds = self._kinds
-        lowered = [line.discount + share for line, share in zip(order.lines, shares, strict=True) if line.kind in kinds]
-        if with_payments and self._value:
-            return [off + share for off, share in zip(lowered, self.value_shares(), strict=True)]
-        return lowered
+    def _lowered(self, with_payments: bool, with_value: bool = True) -> list[tuple[Line, int]]:
+        """What lies on the whole order is spread over its lines by what is left to pay of each."""
+        order, kinds = self._order, self._kinds
+        lines = canonical([line for line in order.lines if line.quantity])
+        lowered = [line.discount for line in lines]
+        for whole in (order.discount, order.refunded if with_payments else 0):
+            if whole:
+                left = [max(0, line.amount - order.scale * off) for line, off in zip(lines, lowered, strict=True)]
+                lowered = [off + share for off, share in zip(lowered, split(whole, left), strict=True)]
+        counted = [(line, off) for line, off in zip(lines, lowered, strict=True) if line.kind in kinds]
+        if not (with_payments and with_value and self._value):
+            return counted
+        return [(line, off + share) for (line, off), (_, share) in zip(counted, self._spread_value(counted), strict=True)]
+
+    def _spread_value(self, counted: list[tuple[Line, int]]) -> list[tuple[Line, int]]:
+        goods, scale = self._value_goods, self._order.scale
+        left = [max(0, line.amount - scale * off) if goods is None or goods.covers(line) else 0 for line, off in counted]
+        return list(zip([line for line, _ in counted], split(self._value, left), strict=True))
 
     def _converted(self, minor: int) -> int:
         if minor <= 0:
@@ -131,9 +145,10 @@ _GOODS_ONLY = (LineKind.GOODS,)
 
 
 def _all_goods(lines: Sequence[Line]) -> bool:
+    """Whether every line is goods, and something of it is there."""
     goods = LineKind.GOODS
     for line in lines:
-        if line.kind is not goods:
+        if line.kind is not goods or not line.quantity:
             return False
     return True
 
@@ -144,34 +159,43 @@ def money_kept(purchase: Basis, state: Order) -> int:
     ``purchase`` is the first state, with the payment on its lines. Of a line of which a part came back, the kept pieces keep their
     share, rounded up, so that any sequence of partial returns ends as one return of all of them.
     """
-    kept: dict[str, int] = {}
-    for line in state.lines:
-        kept[line.id] = kept.get(line.id, 0) + line.quantity
+    kept = {line.id: line.quantity for line in state.lines}
     money = 0
-    for line, share in zip(purchase.counted, purchase.value_shares(), strict=True):
-        money += -(-share * min(kept.get(line.id, 0), line.quantity) // line.quantity)
+    for line, share in purchase.value_shares():
+        pieces = sum(kept.get(id, 0) for id in line.id.split(_JOINT))
+        money += -(-share * min(pieces, line.quantity) // line.quantity)
     return money
 
 
+_JOINT = "\n"
+"""Between the ids of lines that became one."""
+
+
 def canonical(lines: Sequence[Line]) -> tuple[Line, ...]:
-    """Lines that are equal but for quantity as one line, in an order of their own (law 3, law 13)."""
-    return tuple(_together(equal) for equal in _equal_lines(lines))
-
-
-def _equal_lines(lines: Sequence[Line]) -> list[list[Line]]:
-    """Lines by what makes them equal: sku, kind, categories and the exact price, discount and tax of one piece."""
+    """Lines that are equal but for quantity as one line, in an order of their own (law 3, law 13); its id joins theirs."""
+    if len({line.sku for line in lines}) == len(lines):
+        return tuple(sorted(lines, key=_sku))
     equal: dict[tuple[object, ...], list[Line]] = {}
     for line in lines:
-        pieces = [Fraction(x, line.quantity or 1) for x in (line.amount, line.discount, line.tax)]
+        pieces = [_each(amount, line.quantity) for amount in (line.amount, line.discount, line.tax)]
         equal.setdefault((line.sku, str(line.kind), tuple(sorted(line.categories)), *pieces), []).append(line)
-    return [equal[key] for key in sorted(equal)]
+    return tuple(_together(equal[key]) for key in sorted(equal))
+
+
+def _sku(line: Line) -> str:
+    return line.sku
+
+
+def _each(amount: int, quantity: int) -> int | Fraction:
+    return amount // quantity if quantity and amount % quantity == 0 else Fraction(amount, quantity or 1)
 
 
 def _together(equal: list[Line]) -> Line:
     if len(equal) == 1:
         return equal[0]
     return msgspec.structs.replace(
-        min(equal, key=lambda line: line.id),
+        equal[0],
+        id=_JOINT.join(sorted(line.id for line in equal)),
         quantity=sum(line.quantity for line in equal),
         amount=sum(line.amount for line in equal),
         discount=sum(line.discount for line in equal),

@@ -149,7 +149,8 @@ class Not(Node, frozen=True, tag="not"):
     def leaves(self, view: View) -> Iterator[Leaf]:
         """See ``Node``; what passed inside is what failed here."""
         for leaf in self.of.leaves(view):
-            yield msgspec.structs.replace(leaf, op=f"not {leaf.op}", passed=not leaf.passed, short=None)
+            op = leaf.op.removeprefix("not ") if leaf.op.startswith("not ") else f"not {leaf.op}"
+            yield msgspec.structs.replace(leaf, op=op, passed=not leaf.passed, short=None)
 
 
 class Compare(Node, frozen=True):

@@ -12,7 +12,7 @@ import msgspec
 
 from regulars.kernel.ids import LotId, RuleId, UnitId
 from regulars.kernel.texts import Argument
-from regulars.kernel.time import Instant, later
+from regulars.kernel.time import NEVER, Instant, Span, later
 from regulars.ledger.accounts import Account, Movement
 from regulars.ledger.lots import (
     Allocation,
@@ -34,7 +34,7 @@ from regulars.programme.definition import Programme, Version
 from regulars.programme.dossier import Award, Dossier, Holding, OrderBook, Redemption
 from regulars.programme.effects import ChangeTier, Effect, GrantPerk, RevokePerk
 from regulars.programme.entitlement import entitlement, situation_of, spend_of
-from regulars.programme.facts import Fact, Order, OrderStated, TimePassed, ValueRedeemed
+from regulars.programme.facts import Fact, Order, OrderStated, TimePassed, ValueRedeemed, unsound
 from regulars.programme.mechanics import points
 from regulars.programme.member import MemberState
 from regulars.programme.reasons import Reason, Refusal
@@ -72,17 +72,14 @@ def decide(programme: Programme, member: MemberState, dossier: Dossier, fact: Fa
 
 
 def inadmissible(programme: Programme, fact: OrderStated | ValueRedeemed) -> Refusal | None:
-    """Why a fact cannot be taken at all: its time, or a currency that nobody can convert (law 7, law 19)."""
-    version = programme.at(fact.occurred_at)
-    if version is None:
+    """Why a fact cannot be taken at all: what it says is impossible, or its time forbids it (law 7)."""
+    if isinstance(fact, OrderStated) and (wrong := unsound(fact.order)):
+        return Refusal(Reason.UNSOUND, fact.id, {"what": wrong})
+    if not _CALENDAR[0] <= fact.occurred_at <= _CALENDAR[1]:
+        return Refusal(Reason.UNSOUND, fact.id, {"what": "occurred_at"})
+    version = programme.at(min(fact.occurred_at, fact.recorded_at))
+    if version is None or (isinstance(fact, OrderStated) and programme.at(fact.order.placed_at) is None):
         return Refusal(Reason.NO_PROGRAMME_YET, fact.id)
-    if isinstance(fact, OrderStated):
-        order = fact.order
-        if order.currency != version.currency and order.rate is None:
-            args: dict[str, Argument] = {"currency": order.currency, "programme_currency": version.currency}
-            return Refusal(Reason.CURRENCY_WITHOUT_RATE, order.key, args)
-        if programme.at(order.placed_at) is None:
-            return Refusal(Reason.NO_PROGRAMME_YET, order.key)
     if fact.occurred_at == fact.recorded_at:
         return None
     policies = version.policies
@@ -91,6 +88,10 @@ def inadmissible(programme: Programme, fact: OrderStated | ValueRedeemed) -> Ref
     if isinstance(fact, OrderStated) and fact.recorded_at > later(fact.occurred_at, policies.lateness_window, version.zone):
         return Refusal(Reason.TOO_LATE, fact.id, {"window": str(policies.lateness_window)})
     return None
+
+
+_CALENDAR = (Instant(-5 * 10**16), Instant(18 * 10**16))
+"""The instants that facts may have: years 385 to 7673, so that every span around them is still a date."""
 
 
 # --- orders ---------------------------------------------------------------------------------------------------------------------
@@ -104,6 +105,13 @@ def _take_order(desk: Desk, dossier: Dossier, order: Order) -> None:
         return
     version = desk.programme.numbered(book.version) if book.state is not None else desk.programme.at(order.placed_at)
     assert version is not None
+    if book.purchase is not None and (order.currency, order.rate) != (book.purchase.currency, book.purchase.rate):
+        order = msgspec.structs.replace(order, currency=book.purchase.currency, rate=book.purchase.rate)  # frozen at purchase (law 19)
+    if order.currency == version.currency:
+        order = order if order.rate is None else msgspec.structs.replace(order, rate=None)
+    elif order.rate is None:
+        desk.refuse(Reason.CURRENCY_WITHOUT_RATE, order.key, currency=order.currency, programme_currency=version.currency)
+        return
     desk.version = version
     desk.order = _settled(desk, book, order)
     if dossier.later and desk.order.is_counted is not book.is_counted and version.counts_anew:
@@ -112,27 +120,30 @@ def _take_order(desk: Desk, dossier: Dossier, order: Order) -> None:
 
 
 def _settled(desk: Desk, book: OrderBook, order: Order) -> OrderBook:
-    """``book`` with ``order`` as its state, everything posted."""
+    """``book`` with ``order`` as its state, everything posted. The purchase is the first state that has counted goods."""
     version = desk.version
-    situation = book.situation or situation_of(desk.member)
-    purchase = book.purchase or order
-    redemption = book.redemption
-    value = 0
+    is_counted = bool(Basis(order, version.policies).counted) if book.purchase is None else True
+    purchase = book.purchase or (order if is_counted else None)
+    situation = book.situation or (situation_of(desk.member) if is_counted else None)
+    redemption, value, goods = book.redemption, 0, None
     if redemption is not None:
-        value, redemption = _value_kept(desk, book, purchase, order)
-    basis = Basis(order, version.policies, value, _goods_of(version, redemption))
-    awards, perks = entitlement(version, order, situation, basis)
-    holdings = _post_awards(desk, book, purchase, awards)
+        purse = desk.programme.numbered(redemption.version).purses[redemption.unit]
+        goods = purse.goods
+        value = kept_value(version, redemption, purchase, order, goods)
+        redemption = _repaid(desk, redemption, value, book.key)
+    basis = Basis(order, version.policies, value, goods)
+    is_counted = bool(basis.counted)
+    awards, perks = entitlement(version, order, situation, basis) if situation is not None else ((), ())
+    holdings = _post_awards(desk, book, purchase or order, awards)
     _post_perks(desk, book, perks)
     spend = spend_of(version, basis)
-    is_counted = bool(basis.counted)
     _count(desk, book, order, spend, is_counted)
     return OrderBook(
         book.key,
         redemption,
         order,
         purchase,
-        desk.at if book.stated_at is None else book.stated_at,
+        book.stated_at if book.stated_at is not None else desk.at if is_counted else None,
         version.number,
         situation,
         awards,
@@ -143,26 +154,27 @@ def _settled(desk: Desk, book: OrderBook, order: Order) -> OrderBook:
     )
 
 
-def _goods_of(version: Version, redemption: Redemption | None) -> Goods | None:
-    purse = version.purses.get(redemption.unit) if redemption is not None else None
-    return purse.goods if purse is not None else None
+def kept_value(version: Version, redemption: Redemption, purchase: Order | None, order: Order, goods: Goods | None) -> int:
+    """The money of ``redemption`` that still pays for kept goods; none in another currency, for units pay in the programme's own."""
+    if purchase is None or order.currency != version.currency:
+        return 0
+    most = Basis(purchase, version.policies).payable(goods)
+    money = min(redemption.money, most)
+    if order is purchase or not money:
+        return money
+    return money_kept(Basis(purchase, version.policies, money, goods), order)
 
 
-def _value_kept(desk: Desk, book: OrderBook, purchase: Order, order: Order) -> tuple[int, Redemption]:
-    """The money that value still pays, and the redemption with the units of returned goods given back (or taken again)."""
-    redemption = book.redemption
-    assert redemption is not None
-    if order.lines == purchase.lines and not redemption.back:
-        return redemption.money, redemption
-    goods = _goods_of(desk.version, redemption)
-    kept = money_kept(Basis(purchase, desk.version.policies, redemption.money, goods), order)
-    back = redemption.amount * (redemption.money - kept) // redemption.money
+def _repaid(desk: Desk, redemption: Redemption, kept: int, cause: str) -> Redemption:
+    """``redemption`` with the units of returned goods given back, or taken again when the goods are kept again."""
+    money = redemption.money
+    back = redemption.amount * (money - kept) // money if money else 0
     change = back - redemption.back
     if change > 0:
-        redemption = desk.give_back(redemption, change, book.key)
+        redemption = desk.give_back(redemption, change, cause)
     elif change < 0:
-        redemption = desk.pay(redemption, -change, book.key)
-    return kept, msgspec.structs.replace(redemption, back=back)
+        redemption = desk.pay(redemption, -change, cause)
+    return msgspec.structs.replace(redemption, back=back)
 
 
 def _post_awards(desk: Desk, book: OrderBook, purchase: Order, awards: tuple[Award, ...]) -> dict[UnitId, Holding]:
@@ -197,7 +209,7 @@ def _post_perks(desk: Desk, book: OrderBook, perks: tuple[RuleId, ...]) -> None:
 def _count(desk: Desk, book: OrderBook, order: Order, spend: int, is_counted: bool) -> None:
     """Keep the member's counters and tiers (law 18)."""
     member = desk.member
-    if book.state is None and is_counted:
+    if book.purchase is None and is_counted:
         member.orders += 1
         if member.first_order_at is None or order.placed_at < member.first_order_at:
             member.first_order_at = order.placed_at
@@ -207,18 +219,19 @@ def _count(desk: Desk, book: OrderBook, order: Order, spend: int, is_counted: bo
         member.orders += 1 if is_counted else -1
     if spend != book.spend:
         member.spend += spend - book.spend
-    if desk.version.ladders:
-        _move_tiers(desk)
+    _move_tiers(desk, may_fall=spend < book.spend)
 
 
-def _move_tiers(desk: Desk) -> None:
-    member = desk.member
-    for ladder, rungs in desk.version.ladders.items():
+def _move_tiers(desk: Desk, may_fall: bool) -> None:
+    """Levels by the ladders in force now; a level falls only with a fact that lowered the spend, never by another threshold."""
+    member, now = desk.member, desk.programme.at(desk.at) or desk.version
+    for ladder, rungs in now.ladders.items():
         reached, held = rungs.at(member.spend), member.tiers.get(ladder)
         if held is None:
             member.tiers = {**member.tiers, ladder: reached}
             held = rungs.names[0]
-        if reached == held or (rungs.rank(reached) < rungs.rank(held) and rungs.ladder.review == "never"):
+        is_lower = rungs.rank(reached) < rungs.rank(held)
+        if reached == held or (is_lower and (not may_fall or rungs.ladder.review == "never")):
             continue
         member.tiers = {**member.tiers, ladder: reached}
         desk.effects.append(ChangeTier(ladder, reached, held, desk.at))
@@ -250,13 +263,17 @@ def _take_redemption(desk: Desk, book: OrderBook | None, fact: ValueRedeemed) ->
         desk.refuse(Reason.NOT_SPENDABLE if fact.unit in version.units else Reason.UNIT_UNKNOWN, fact.unit)
         return
     book = book or OrderBook(fact.order_key)
+    if book.redemption is not None:
+        desk.granted = 0
+        desk.refuse(Reason.ALREADY_REDEEMED, fact.order_key)
+        return
     if fact.granted is None:
-        if book.redemption is not None or book.state is not None:
-            desk.refuse(Reason.ALREADY_REDEEMED if book.redemption is not None else Reason.ORDER_PLACED, fact.order_key)
+        if book.state is not None:
+            desk.refuse(Reason.ORDER_PLACED, fact.order_key)
             return
         desk.granted = _granted(desk, purse, fact)
     if desk.granted:
-        redemption = Redemption(fact.unit, desk.granted, purse.money(desk.granted))
+        redemption = Redemption(fact.unit, desk.granted, purse.money(desk.granted), version.number)
         desk.order = msgspec.structs.replace(book, redemption=desk.pay(redemption, desk.granted, fact.order_key))
         if book.state is not None:
             desk.version = desk.programme.numbered(book.version)
@@ -309,7 +326,7 @@ class Desk:
         member = self.member
         if member.due_at <= self.at:
             self._pass_time(self.at)
-        member.programme_version = self.version.number
+        member.programme_version = (self.programme.at(member.clock) or self.programme.versions[0]).number
         return Decision(member, self.version.number, self.effects, self.order, self.later, self.refusal, self.granted)
 
     def lot_dates(self, unit: UnitId, earned_at: Instant) -> tuple[Instant, Instant]:
@@ -331,9 +348,9 @@ class Desk:
 
     def claw_back(self, unit: UnitId, amount: int, holding: Holding, cause: str) -> Holding:
         """Take ``amount`` back: from the order's own lot, then from others, then as debt or loss by policy (law 16)."""
-        own_id = _own_id(cause, unit)
         member = self.member
-        member.lots, from_own = take(member.lots, unit, amount, lambda lot: lot.id == own_id)
+        self._sort_lots()
+        member.lots, from_own = take(member.lots, unit, amount, lambda lot: is_of(lot.id, cause))
         left = amount - _sum(from_own)
         from_others: tuple[Allocation, ...] = ()
         if left:
@@ -361,8 +378,9 @@ class Desk:
         loss, debt, repaid = self._undo_shortfall(unit, amount, holding.owed, holding.written_off, Account.CLAWED_BACK, cause)
         left = amount - loss - debt
         takes, back = last_taken(holding.takes, left)
-        self.reinstate(unit, back, Account.CLAWED_BACK, cause)
-        to_own = left - _sum(back) + repaid
+        self.reinstate(back, Account.CLAWED_BACK, cause)
+        self._unrepay(unit, repaid, Account.CLAWED_BACK, cause)
+        to_own = left - _sum(back)
         if to_own:
             lot = self._own_lot(unit, to_own, holding, cause)
             self._credit(lot, Movement.REINSTATEMENT, Account.CLAWED_BACK, cause)
@@ -379,9 +397,8 @@ class Desk:
     def pay(self, redemption: Redemption, amount: int, cause: str) -> Redemption:
         """Debit ``amount`` for an order; what the lots do not cover (late evidence took it) follows the policy for shortfalls."""
         member, unit = self.member, redemption.unit
-        if not self.programme.is_single:
-            member.lots = tuple(sorted(member.lots, key=self._spending_order))
-        member.lots, taken = take(member.lots, unit, amount, _is_active)
+        self._sort_lots()
+        member.lots, taken = take(member.lots, unit, amount, lambda lot: not lot.is_pending and not is_of(lot.id, cause))
         covered = _sum(taken)
         if covered:
             self.effects.append(
@@ -395,6 +412,7 @@ class Desk:
             unit,
             redemption.amount,
             redemption.money,
+            redemption.version,
             redemption.allocations + taken,
             redemption.back,
             redemption.owed + owed,
@@ -406,26 +424,29 @@ class Desk:
         unit = redemption.unit
         loss, debt, repaid = self._undo_shortfall(unit, amount, redemption.owed, redemption.written_off, Account.REDEEMED, cause)
         allocations, back = last_taken(redemption.allocations, amount - loss - debt)
-        self.reinstate(unit, back, Account.REDEEMED, cause, with_grace=True)
-        if repaid:
-            self._credit(
-                Lot(LotId(f"{cause}:{unit}:repaid"), unit, repaid, self.at, *self._dates_now(unit)),
-                Movement.REINSTATEMENT,
-                Account.REDEEMED,
-                cause,
-            )
+        self.reinstate(back, Account.REDEEMED, cause, with_grace=True)
+        self._unrepay(unit, repaid, Account.REDEEMED, cause)
         return msgspec.structs.replace(
             redemption, allocations=allocations, owed=redemption.owed - debt, written_off=redemption.written_off - loss
         )
 
-    def reinstate(self, unit: UnitId, allocations: tuple[Allocation, ...], source: Account, cause: str, with_grace: bool = False) -> None:
+    def reinstate(self, allocations: tuple[Allocation, ...], source: Account, cause: str, with_grace: bool = False) -> None:
         """Put value back into the lots it came from, with their dates and at most the policy's days of grace (law 16)."""
         grace = self.version.policies.reinstated_grace if with_grace else None
         for allocation in allocations:
             lot = replace_remaining(allocation.lot, allocation.amount)
-            if grace is not None and (until := later(self.at, grace, self.version.zone)) > lot.expires_at:
-                lot = Lot(LotId(f"{lot.id}+{cause}"), unit, lot.remaining, lot.earned_at, lot.active_from, until)
-            self._credit(lot, Movement.REINSTATEMENT, source, cause)
+            self._credit(lot if grace is None else self._with_grace(lot, grace), Movement.REINSTATEMENT, source, cause)
+
+    def _with_grace(self, lot: Lot, grace: Span) -> Lot:
+        """``lot`` with an end at most ``grace`` after its first one, and at most ``grace`` from now."""
+        first_end = lot.first_end if lot.first_end is not None else lot.expires_at
+        if first_end == NEVER:
+            return lot
+        end = max(first_end, min(later(self.at, grace, self.version.zone), later(first_end, grace, self.version.zone)))
+        if end == lot.expires_at:
+            return lot
+        plain = lot.id.rpartition("+")[0] if lot.first_end is not None else lot.id
+        return Lot(LotId(f"{plain}+{end}"), lot.unit, lot.remaining, lot.earned_at, lot.active_from, end, first_end=first_end)
 
     # What nobody holds any more
 
@@ -467,29 +488,48 @@ class Desk:
             lot = activated(lot)
         self._move(movement, lot.unit, source, _account(lot), lot.remaining, cause, lot.id)
         if member.debt and not lot.is_pending:
-            lot = self._repaying(lot, self.at)
+            lot = self._repaying(lot, self.at, cause)
         if lot.remaining:
             member.lots = with_lot(member.lots, lot, self._spending_order)
             if lot.due_at < member.due_at:
                 member.due_at = lot.due_at
 
+    def _sort_lots(self) -> None:
+        """Into the order of spending of the version that decides, where another may have filed them."""
+        if not self.programme.is_single:
+            self.member.lots = tuple(sorted(self.member.lots, key=self._spending_order))
+
     @property
     def _spending_order(self) -> SpendingOrder:
         return expiry_first if self.version.policies.lot_order == "expiry_first" else oldest_first
 
-    def _dates_now(self, unit: UnitId) -> tuple[Instant, Instant]:
-        """Dates for value whose own lot is unknown: usable at once, gone when an award of today would be."""
-        _, expires_at = self.lot_dates(unit, self.at)
-        return self.at, expires_at
+    def _unrepay(self, unit: UnitId, amount: int, source: Account, cause: str) -> None:
+        """Give back ``amount`` that later awards had repaid: into the lots that repaid it, with their dates, the last first.
 
-    def _repaying(self, lot: Lot, at: Instant) -> Lot:
+        What came from lots that ended since is not remembered any more: it has expired.
+        """
+        if not amount:
+            return
+        member = self.member
+        stays, back = last_taken(member.repaid.get(unit, ()), amount)
+        others = {of: parts for of, parts in member.repaid.items() if of != unit}
+        member.repaid = {**others, unit: stays} if stays else others
+        self.reinstate(back, source, cause)
+        ended = amount - _sum(back)
+        if ended:
+            self._move(Movement.REINSTATEMENT, unit, source, Account.EXPIRED, ended, cause)
+
+    def _repaying(self, lot: Lot, at: Instant, cause: str) -> Lot:
         """What is left of an active ``lot`` when a debt in its unit is repaid from it."""
-        repaid = min(self.member.debt.get(lot.unit, 0), lot.remaining)
-        if not repaid:
+        member, unit = self.member, lot.unit
+        amount = min(member.debt.get(unit, 0), lot.remaining)
+        if not amount:
             return lot
-        self.effects.append(Transfer(Movement.REPAYMENT, lot.unit, Account.ACTIVE, Account.DEBT, repaid, at, lot.id, lot.id))
-        self._owe(lot.unit, -repaid)
-        return replace_remaining(lot, lot.remaining - repaid)
+        self.effects.append(Transfer(Movement.REPAYMENT, unit, Account.ACTIVE, Account.DEBT, amount, at, cause, lot.id))
+        self._owe(unit, -amount)
+        remembered = [part for part in member.repaid.get(unit, ()) if part.lot.expires_at > at]
+        member.repaid = {**member.repaid, unit: (*remembered, Allocation(lot, amount))}
+        return replace_remaining(lot, lot.remaining - amount)
 
     def _owe(self, unit: UnitId, amount: int) -> None:
         debt = {**self.member.debt, unit: self.member.debt.get(unit, 0) + amount}
@@ -508,7 +548,7 @@ class Desk:
         Each entry has the instant at which it was due as its value date; what came back after its end, that at which it came (``since``).
         """
         member = self.member
-        while member.due_at <= self.at:
+        while member.due_at <= self.at and member.due_at < NEVER:
             due_at = member.due_at
             value_at = max(due_at, since)
             kept = []
@@ -517,7 +557,7 @@ class Desk:
                     lot = activated(lot)
                     self._due(Movement.ACTIVATION, lot, Account.PENDING, Account.ACTIVE, value_at)
                     if member.debt:
-                        lot = self._repaying(lot, value_at)
+                        lot = self._repaying(lot, value_at, lot.id)
                 if not lot.is_pending and lot.expires_at <= due_at and lot.remaining:
                     self._due(Movement.EXPIRY, lot, Account.ACTIVE, Account.EXPIRED, value_at)
                 elif lot.remaining:
@@ -537,8 +577,9 @@ def _account(lot: Lot) -> Account:
     return Account.PENDING if lot.is_pending else Account.ACTIVE
 
 
-def _is_active(lot: Lot) -> bool:
-    return not lot.is_pending
+def is_of(lot: str, order_key: str) -> bool:
+    """Whether the lot of that id was opened by the order; the id is the order's key, a colon, the unit, and perhaps a mark of grace."""
+    return lot.rpartition(":")[0] == order_key
 
 
 def _sum(allocations: tuple[Allocation, ...]) -> int:

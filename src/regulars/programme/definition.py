@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta
 
-from regulars.kernel.amount import fraction
+from regulars.kernel.amount import decimal_text, fraction
 from regulars.kernel.errors import Invalid, Problem
 from regulars.kernel.ids import RuleId, UnitId
 from regulars.kernel.money import exponent
@@ -258,14 +258,7 @@ def _read(type: Any, value: Any) -> Any:
 
 def _written(value: Any) -> Any:
     if isinstance(value, Fraction):
-        whole = value.numerator
-        if value.denominator == 1:
-            return whole
-        digits = next((d for d in range(1, 10) if (value * 10**d).denominator == 1), None)
-        if digits is None:
-            return str(value)
-        sign = "-" if whole < 0 else ""
-        return f"{sign}{abs(int(value * 10**digits)) // 10**digits}.{abs(int(value * 10**digits)) % 10**digits:0{digits}d}"
+        return value.numerator if value.denominator == 1 else decimal_text(value)
     if isinstance(value, Span):
         return str(value)
     raise NotImplementedError(value)

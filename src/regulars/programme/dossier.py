@@ -48,6 +48,7 @@ class Redemption(msgspec.Struct, frozen=True, gc=False):
     unit: UnitId
     amount: int
     money: int
+    version: int
     allocations: tuple[Allocation, ...] = ()
     back: int = 0
     owed: int = 0

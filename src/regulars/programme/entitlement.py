@@ -95,16 +95,15 @@ def _award(version: Version, rule: Ready, basis: Basis, factor: Factor | None) -
     tariff = rule.tariff
     assert tariff is not None
     worth = basis.paid if rule.goods is None else basis.of(rule.goods)
-    if rounding.level == "line" and not tariff.is_flat:
-        base = sum(points.award(tariff, paid, rounding.mode) for _, paid in basis.lines_of(rule.goods))
-    else:
-        base = points.award(tariff, worth, rounding.mode)
+    is_by_line = rounding.level == "line" and not tariff.is_flat
+    parts = [paid for _, paid in basis.lines_of(rule.goods)] if is_by_line else [worth]
+    base = sum([points.award(tariff, part, rounding.mode) for part in parts])
     if factor is None:
         return Award(rule.id, rule.unit, worth, base, base) if base else None
     by = factor.by
     if version.policies.multiple_base == "exact":
-        exact = points.exact_award(tariff, worth) * by
-        amount = rounded(exact.numerator, exact.denominator, rounding.mode)
+        exact = [points.exact_award(tariff, part) * by for part in parts]
+        amount = sum([rounded(part.numerator, part.denominator, rounding.mode) for part in exact])
     else:
         amount = rounded(base * by.numerator, by.denominator, rounding.mode)
     return Award(rule.id, rule.unit, worth, base, amount, factor.rules) if amount else None

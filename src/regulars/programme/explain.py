@@ -9,30 +9,34 @@ from fractions import Fraction
 
 import msgspec
 
-from regulars.kernel.amount import split
+from regulars.kernel.amount import decimal_text, split
+from regulars.kernel.ids import RuleId
 from regulars.kernel.money import Money
 from regulars.kernel.texts import Argument, Moment, Text, text
 from regulars.kernel.time import NEVER, Instant
 from regulars.ledger.accounts import Account, Movement
+from regulars.ledger.lots import Allocation
 from regulars.ledger.transfers import Transfer
 from regulars.programme.basis import Basis
 from regulars.programme.conditions import CATALOGUE, Leaf, View
-from regulars.programme.decide import Decision
+from regulars.programme.decide import Decision, is_of, kept_value
 from regulars.programme.definition import Programme, Ready, Version
 from regulars.programme.dossier import Award, OrderBook
 from regulars.programme.effects import ChangeTier, GrantPerk, RevokePerk
-from regulars.programme.entitlement import standing_of, view_of
+from regulars.programme.entitlement import view_of
 from regulars.programme.facts import Fact, Order, OrderStated, TimePassed, ValueRedeemed
+from regulars.programme.quote import silent_rules
 from regulars.programme.reasons import Reason, Refusal
 from regulars.programme.stacking import Applied
 
 
 class Told(msgspec.Struct, frozen=True):
-    """One fact and what was decided of it; for an order, also the discounts that its quote applied."""
+    """One fact and what was decided of it; for an order, also the discounts that its quote applied, and why others did not."""
 
     fact: Fact
     decision: Decision
     applied: tuple[Applied, ...] = ()
+    silent: dict[RuleId, Reason] = {}
 
 
 class Passage(msgspec.Struct, frozen=True):
@@ -81,7 +85,10 @@ def _stated(version: Version, told: Told, fact: OrderStated) -> Iterator[Passage
     else:
         args: dict[str, Argument] = {"order": order.id, "at": _at(version, fact.occurred_at), "version": version.number}
         key = "order.returned_whole" if not order.lines else "order.changed"
-        yield Passage(text(key, **args), (*_awards(version, book, order), *_moves(version, decision, order.key)))
+        yield Passage(
+            text(key, **args),
+            (*_awards(version, book, order), *_perks(version, decision, order.key), *_moves(version, decision, order.key)),
+        )
 
 
 def _purchase(version: Version, told: Told, book: OrderBook, order: Order) -> Passage:
@@ -96,7 +103,7 @@ def _purchase(version: Version, told: Told, book: OrderBook, order: Order) -> Pa
             Passage(
                 text("discount.given", rule=applied.rule, amount=Money(applied.amount, order.currency)),
                 tuple(
-                    Passage(text("discount.line", sku=line.sku, quantity=line.quantity, amount=Money(part, order.currency)))
+                    Passage(text("discount.line", sku=line.sku or "-", quantity=line.quantity, amount=Money(part, order.currency)))
                     for line, part in zip(order.lines, applied.parts, strict=True)
                     if part
                 ),
@@ -104,7 +111,7 @@ def _purchase(version: Version, told: Told, book: OrderBook, order: Order) -> Pa
             for applied in told.applied
         ),
         *_awards(version, book, order),
-        *_perks(told.decision),
+        *_perks(version, told.decision, order.key),
         *_moves(version, told.decision, order.key),
         *_not_fired(version, told, book, order),
     ]
@@ -122,14 +129,8 @@ def _basis(version: Version, book: OrderBook, order: Order) -> Basis:
     if redemption is None:
         return Basis(order, version.policies)
     purse = version.purses.get(redemption.unit)
-    money = redemption.money if order == book.purchase else redemption.money - _money_back(version, book)
-    return Basis(order, version.policies, money, purse.goods if purse else None)
-
-
-def _money_back(version: Version, book: OrderBook) -> int:
-    redemption = book.redemption
-    purse = version.purses.get(redemption.unit) if redemption else None
-    return purse.money(redemption.back) if redemption and purse else 0
+    goods = purse.goods if purse is not None else None
+    return Basis(order, version.policies, kept_value(version, redemption, book.purchase, order, goods), goods)
 
 
 def _awards(version: Version, book: OrderBook, order: Order) -> Iterator[Passage]:
@@ -150,7 +151,14 @@ def _awards(version: Version, book: OrderBook, order: Order) -> Iterator[Passage
             (
                 *(
                     Passage(
-                        text("award.line", sku=line.sku, quantity=line.quantity, basis=_money(version, paid), amount=share, unit=award.unit)
+                        text(
+                            "award.line",
+                            sku=line.sku or "-",
+                            quantity=line.quantity,
+                            basis=_money(version, paid),
+                            amount=share,
+                            unit=award.unit,
+                        )
                     )
                     for (line, paid), share in zip(lines, shares, strict=True)
                 ),
@@ -169,9 +177,9 @@ def _rate(version: Version, rule: Ready, award: Award) -> Text:
         per = Money(int(earning.per * version.minor), version.currency)
         return text("rate.per", amount=earning.amount or 0, unit=award.unit, per=per, base=award.base)
     if earning.rate is not None:
-        return text("rate.proportional", rate=_plain(earning.rate), unit=award.unit, currency=version.currency, base=award.base)
+        return text("rate.proportional", rate=decimal_text(earning.rate), unit=award.unit, currency=version.currency, base=award.base)
     if earning.percent is not None:
-        return text("rate.percent", percent=_plain(earning.percent), unit=award.unit, base=award.base)
+        return text("rate.percent", percent=decimal_text(earning.percent), unit=award.unit, base=award.base)
     return text("rate.flat", amount=award.base, unit=award.unit)
 
 
@@ -185,7 +193,7 @@ def _multiples(version: Version, award: Award) -> Iterator[Passage]:
         rule = next(ready for ready in version.multiples if ready.id == id)
         assert rule.rule.multiply is not None
         yield Passage(
-            text("award.multiplied", rule=id, by=_plain(rule.rule.multiply.by), base=award.base, amount=award.amount, unit=award.unit)
+            text("award.multiplied", rule=id, by=decimal_text(rule.rule.multiply.by), base=award.base, amount=award.amount, unit=award.unit)
         )
 
 
@@ -200,12 +208,12 @@ def _lot(version: Version, book: OrderBook, award: Award) -> Iterator[Passage]:
         yield Passage(text("lot.until", **args, expires_at=_at(version, holding.expires_at)))
 
 
-def _perks(decision: Decision) -> Iterator[Passage]:
+def _perks(version: Version, decision: Decision, key: str) -> Iterator[Passage]:
+    names = {rule.id: rule.rule.perk.name for rule in version.perks if rule.rule.perk is not None}
     for effect in decision.effects:
-        if isinstance(effect, GrantPerk):
-            yield Passage(text("perk.granted", rule=effect.rule))
-        elif isinstance(effect, RevokePerk):
-            yield Passage(text("perk.revoked", rule=effect.rule))
+        if isinstance(effect, (GrantPerk, RevokePerk)) and effect.order_key == key:
+            what = "perk.granted" if isinstance(effect, GrantPerk) else "perk.revoked"
+            yield Passage(text(what, rule=effect.rule, perk=names.get(effect.rule, effect.rule)))
 
 
 def _redeemed(version: Version, fact: ValueRedeemed, decision: Decision) -> Passage:
@@ -217,7 +225,7 @@ def _redeemed(version: Version, fact: ValueRedeemed, decision: Decision) -> Pass
     money = book.redemption.money if book is not None and book.redemption is not None else 0
     args["amount"] = decision.granted
     lots = (
-        Passage(text("redemption.lot", lot=part.lot.id, amount=part.amount, expires_at=_until(version, part.lot.expires_at)))
+        _drawn(version, part)
         for effect in decision.effects
         if isinstance(effect, Transfer) and effect.movement is Movement.REDEMPTION
         for part in effect.allocations
@@ -225,16 +233,22 @@ def _redeemed(version: Version, fact: ValueRedeemed, decision: Decision) -> Pass
     return Passage(text("redemption.granted", money=_money(version, money), version=version.number, **args), tuple(lots))
 
 
+def _drawn(version: Version, part: Allocation) -> Passage:
+    args: dict[str, Argument] = {"lot": part.lot.id, "amount": part.amount}
+    if part.lot.expires_at == NEVER:
+        return Passage(text("redemption.lot_for_ever", **args))
+    return Passage(text("redemption.lot", expires_at=_at(version, part.lot.expires_at), **args))
+
+
 def _touching(version: Version, told: Told, key: str) -> Iterator[Passage]:
     """What other facts did with the lot of this order: spent, expired, activated, taken for another order's return."""
-    prefix = f"{key}:"
     for effect in told.decision.effects:
         if not isinstance(effect, Transfer):
             continue
-        if effect.lot is not None and effect.lot.startswith(prefix):
+        if effect.lot is not None and is_of(effect.lot, key):
             yield Passage(_move(version, effect))
         for part in effect.allocations:
-            if part.lot.id.startswith(prefix):
+            if is_of(part.lot.id, key):
                 args: dict[str, Argument] = {"lot": part.lot.id, "amount": part.amount, "unit": effect.unit, "cause": effect.cause}
                 yield Passage(text("lot.spent", at=_at(version, effect.value_at), **args))
 
@@ -245,21 +259,19 @@ def _touching(version: Version, told: Told, key: str) -> Iterator[Passage]:
 def _not_fired(version: Version, told: Told, book: OrderBook, order: Order) -> Iterator[Passage]:
     """Each rule that gave nothing, and the nearest change that would have qualified (law 20)."""
     situation = book.situation
-    assert situation is not None
+    if situation is None:
+        return
     basis = _basis(version, book, order)
     view = view_of(version, order, situation, basis)
     gave = {award.rule for award in book.awards} | {applied.rule for applied in told.applied} | set(book.perks)
     gave |= {id for award in book.awards for id in award.multiples}
+    silent = silent_rules(version, order, situation, basis, gave, told.silent)
     for rule in version.ready:
-        if rule.id in gave:
-            continue
-        reason = standing_of(rule, view)
-        if reason is None:
-            reason = Reason.EXCLUDED_ITEMS if rule.goods is not None and not basis.of(rule.goods) else Reason.NO_EFFECT
-        details = tuple(_leaf(version, leaf) for leaf in _failed(rule, view)) if reason is Reason.CONDITION_UNMET else ()
-        yield Passage(
-            text("rule.silent", rule=rule.id), (Passage(text(f"reason.{reason}")), *details, *_nearest(version, rule, basis, reason))
-        )
+        if rule.id in silent:
+            reason = silent[rule.id]
+            details = tuple(_leaf(version, leaf) for leaf in _failed(rule, view)) if reason is Reason.CONDITION_UNMET else ()
+            nearest = _nearest(version, rule, basis, reason)
+            yield Passage(text("rule.silent", rule=rule.id), (Passage(text(f"reason.{reason}")), *details, *nearest))
 
 
 def _failed(rule: Ready, view: View) -> Iterator[Leaf]:
@@ -284,7 +296,7 @@ def _nearest(version: Version, rule: Ready, basis: Basis, reason: Reason) -> Ite
     """How much more the order would have had to be worth for the rule's first step."""
     if reason is not Reason.NO_EFFECT or rule.tariff is None:
         return
-    short = rule.tariff.first_at - basis.of(rule.goods)
+    short = rule.tariff.first_at(version.units[rule.unit].rounding.mode) - basis.of(rule.goods)
     if short > 0:
         yield Passage(text("condition.short", short=_money(version, short)))
 
@@ -312,12 +324,12 @@ def _story(programme: Programme, told: Told) -> Iterator[Passage]:
         key = "order.stated" if fact.order.sequence == 1 else "order.returned_whole" if not fact.order.lines else "order.changed"
         args: dict[str, Argument] = {"order": fact.order.id, "at": _at(version, fact.occurred_at), "version": version.number}
         total = _money(version, _basis(version, book, fact.order).total)
-        yield Passage(text(key, total=total, **args), (*moves, *_perks(decision)))
+        yield Passage(text(key, total=total, **args), (*moves, *_perks(version, decision, fact.order.key)))
 
 
 def _moves(version: Version, decision: Decision, cause: str | None = None) -> Iterator[Passage]:
     for effect in decision.effects:
-        if isinstance(effect, Transfer) and (cause is None or effect.cause == cause):
+        if isinstance(effect, Transfer) and (cause is None or effect.cause == cause or is_of(effect.lot or "", cause)):
             yield Passage(_move(version, effect))
         elif isinstance(effect, ChangeTier):
             args = {"ladder": effect.ladder, "level": effect.level, "previous": effect.previous}
@@ -344,13 +356,5 @@ def _at(version: Version, at: Instant) -> Moment:
     return Moment(at, version.document.time_zone)
 
 
-def _until(version: Version, at: Instant) -> Argument:
-    return "-" if at == NEVER else _at(version, at)
-
-
 def _money(version: Version, minor: int) -> Money:
     return Money(minor, version.currency)
-
-
-def _plain(value: Fraction) -> str:
-    return str(value) if value.denominator != 1 and any(value.denominator % p == 0 for p in (3, 7, 11, 13)) else f"{float(value):g}"

@@ -70,6 +70,22 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{self.source}:{self.id}"
 
 
+def unsound(order: Order) -> str:
+    """The first field of ``order`` that cannot be; empty when all may be."""
+    if order.scale < 1:
+        return "scale"
+    if order.rate is not None and (order.rate.numerator < 1 or order.rate.denominator < 1):
+        return "rate"
+    if order.discount < 0 or order.refunded < 0:
+        return "discount" if order.discount < 0 else "refunded"
+    if ":" in order.source:
+        return "source"
+    for line in order.lines:
+        if line.quantity < 0 or line.amount < 0 or line.discount < 0 or "\n" in line.id:
+            return f"lines.{line.id}"
+    return "" if len({line.id for line in order.lines}) == len(order.lines) else "lines.id"
+
+
 class OrderStated(msgspec.Struct, frozen=True, tag="order_stated"):
     """Evidence: the store stated an order at ``occurred_at`` (when it changed); we heard of it at ``recorded_at``."""
 

@@ -5,7 +5,7 @@ difference, and nothing that was answered is taken back.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -28,12 +28,19 @@ class Folded(msgspec.Struct):
     transfers: list[Transfer]
 
 
-def fold(programme: Programme, member: MemberId, facts: Iterable[Remembered], until: Instant) -> Folded:
-    """Fold ``facts`` in the order of their occurrence, up to the instant ``until``."""
+Listener = Callable[[Remembered, Decision], None]
+
+
+def fold(
+    programme: Programme, member: MemberId, facts: Iterable[Remembered], until: Instant, listener: Listener = lambda *_: None
+) -> Folded:
+    """Fold ``facts`` in the order of their occurrence, up to the instant ``until``; ``listener`` hears each fact's decision."""
     folded = Folded(MemberState(member), {}, [])
     for fact in sorted(facts, key=fact_order):
         timely = msgspec.structs.replace(fact, recorded_at=fact.occurred_at)  # whether it came too late was decided when it came
-        keep(folded, decide(programme, folded.member, dossier_for(programme, folded.orders, fact), timely))
+        decision = decide(programme, folded.member, dossier_for(programme, folded.orders, fact), timely)
+        keep(folded, decision)
+        listener(fact, decision)
     keep(folded, decide(programme, folded.member, Dossier(), TimePassed(until)))
     return folded
 

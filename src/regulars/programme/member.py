@@ -7,7 +7,7 @@ import msgspec
 
 from regulars.kernel.ids import MemberId, UnitId
 from regulars.kernel.time import BEGINNING, NEVER, Instant
-from regulars.ledger.lots import Lot
+from regulars.ledger.lots import Allocation, Lot
 
 ENGINE_EPOCH = 1
 """Raised by any release that changes a figure (law 21)."""
@@ -29,6 +29,7 @@ class MemberState(msgspec.Struct):
     tiers: dict[str, str] = {}
     lots: tuple[Lot, ...] = ()
     debt: dict[UnitId, int] = {}
+    repaid: dict[UnitId, tuple[Allocation, ...]] = {}
     programme_version: int = 0
     engine_epoch: int = ENGINE_EPOCH
     state_schema: int = STATE_SCHEMA

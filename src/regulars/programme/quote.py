@@ -4,12 +4,12 @@ Invariant (law 13): a pure function of version, member, cart and time; the order
 no byte of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from regulars.kernel.amount import Rounding, rounded, split
-from regulars.kernel.ids import RuleId, UnitId
+from regulars.kernel.ids import MemberId, RuleId, UnitId
 from regulars.kernel.time import Instant
 from regulars.ledger.lots import active_balance
 from regulars.programme.basis import Basis, canonical
@@ -17,7 +17,7 @@ from regulars.programme.decide import decide
 from regulars.programme.definition import Programme, Ready, Version
 from regulars.programme.dossier import EMPTY, Award
 from regulars.programme.entitlement import entitlement, situation_of, standing_of, view_of
-from regulars.programme.facts import Line, Order, TimePassed
+from regulars.programme.facts import Order, TimePassed, unsound
 from regulars.programme.mechanics import discounts, points
 from regulars.programme.member import MemberState, Situation
 from regulars.programme.reasons import Reason, Refusal
@@ -58,62 +58,108 @@ class Quote(msgspec.Struct, frozen=True):
     refusals: tuple[Refusal, ...]
 
 
+class Priced(msgspec.Struct, frozen=True):
+    """An order with the programme's discounts on its lines, what each rule took off, and why the other discounts took nothing."""
+
+    order: Order
+    applied: tuple[Applied, ...] = ()
+    silent: dict[RuleId, Reason] = {}
+
+
 def quote(programme: Programme, member: MemberState | None, cart: Order) -> Quote | Refusal:
     """What ``cart`` (an order not yet placed; its ``placed_at`` is the moment asked about) would get.
 
-    ``member`` None is a guest: what they would have as a new member. A refusal when no version is in force or the currency has no rate.
+    ``member`` None is a guest: what they would have as a new member. A refusal when the cart is impossible, when no version is in force
+    or when the currency has no rate.
     """
+    if wrong := unsound(cart):
+        return Refusal(Reason.UNSOUND, cart.key, {"what": wrong})
     version = programme.at(cart.placed_at)
     if version is None:
         return Refusal(Reason.NO_PROGRAMME_YET, cart.key)
-    if cart.currency != version.currency and cart.rate is None:
+    if cart.currency == version.currency:
+        cart = cart if cart.rate is None else msgspec.structs.replace(cart, rate=None)
+    elif cart.rate is None:
         return Refusal(Reason.CURRENCY_WITHOUT_RATE, cart.key, {"currency": cart.currency, "programme_currency": version.currency})
     member = member_at(programme, member, cart.placed_at)
     situation = situation_of(member)
     cart = msgspec.structs.replace(cart, lines=canonical(cart.lines))
-    order, applied = discounted(version, cart, situation)
+    priced = discounted(version, cart, situation)
+    order = priced.order
     basis = Basis(order, version.policies)
     awards, perks = entitlement(version, order, situation, basis)
     prices = shown_prices(cart)
+    gave = {award.rule for award in awards} | {id for award in awards for id in award.multiples} | set(perks)
+    refusals = silent_rules(version, order, situation, basis, gave | {a.rule for a in priced.applied}, priced.silent)
     return Quote(
         version=version.number,
         currency=cart.currency,
         total=sum(prices),
-        payable=sum(prices) - sum(line.discount for line in order.lines),
+        payable=sum(prices) - sum(line.discount for line in order.lines) - order.discount,
         lines=tuple(QuotedLine(line.sku, line.quantity, price, line.discount) for line, price in zip(order.lines, prices, strict=True)),
-        discounts=tuple((a.rule, a.amount) for a in applied),
+        discounts=tuple((a.rule, a.amount) for a in priced.applied),
         spendable=tuple(spendable(version, member, order, purse) for purse in version.purses.values()),
         awards=tuple(sorted(awards, key=lambda award: award.rule)),
         perks=tuple(sorted(perks)),
-        refusals=tuple(_refusals(version, order, situation, basis, {a.rule for a in applied}, {a.rule for a in awards})),
+        refusals=tuple(Refusal(reason, rule) for rule, reason in sorted(refusals.items())),
     )
 
 
 def member_at(programme: Programme, member: MemberState | None, at: Instant) -> MemberState:
     """``member`` as they stand at ``at``, whatever was due by then done; a guest as a new member."""
-    state = member if member is not None else MemberState(id="")  # type: ignore[arg-type]
+    state = member if member is not None else MemberState(MemberId(""))
     return decide(programme, state, EMPTY, TimePassed(at)).member if state.due_at <= at else state
 
 
-def discounted(version: Version, order: Order, situation: Situation) -> tuple[Order, list[Applied]]:
-    """``order`` with the programme's discounts on its lines (stages: lines, then the order), and what each rule took off."""
+def discounted(version: Version, order: Order, situation: Situation) -> Priced:
+    """``order`` with the programme's discounts (stages: lines, then the order); equal lines are one, in an order of their own."""
     if not version.discounts or not order.lines:
-        return order, []
+        return Priced(order)
+    order = msgspec.structs.replace(order, lines=canonical(order.lines))
     prices = shown_prices(order)
-    already = [line.discount for line in order.lines]
     floor = version.policies.price_floor_percent / 100
     floors = [rounded(price * floor.numerator, floor.denominator, Rounding.UP) for price in prices]
-    left = [price - off for price, off in zip(prices, already, strict=True)]
+    left = [max(0, price - line.discount) for price, line in zip(prices, order.lines, strict=True)]
+    left = [rest - share for rest, share in zip(left, split(min(order.discount, sum(left)), left), strict=True)]
     applied: list[Applied] = []
+    silent: dict[RuleId, Reason] = {}
     for stage in ("line", "order"):
+        rules = [rule for rule in version.discounts if _stage(rule) == stage]
         view = view_of(version, order, situation, Basis(order, version.policies))
-        open_rules = [rule for rule in version.discounts if _stage(rule) == stage and standing_of(rule, view) is None]
-        candidates = [_candidate(version, rule, order, prices, floors, situation) for rule in open_rules]
-        for done in stack(candidates, left):
-            applied.append(done)
-            left = [rest - part for rest, part in zip(left, done.parts, strict=True)]
-        order = _with_discounts(order, [price - rest for price, rest in zip(prices, left, strict=True)])
-    return order, applied
+        candidates = []
+        for rule in rules:
+            if (reason := standing_of(rule, view)) is not None:
+                silent[rule.id] = reason
+            else:
+                candidates.append(_candidate(version, rule, order, prices, floors, situation))
+        done = stack(candidates, left) if candidates else []
+        chosen = {one.rule for one in done}
+        for candidate in candidates:
+            if candidate.rule not in chosen:
+                silent[candidate.rule] = Reason.CONFLICT if any(candidate.measure(left)) else candidate.without_effect
+        if done:
+            applied += done
+            off = [sum(parts) for parts in zip(*(one.parts for one in done), strict=True)]
+            left = [rest - part for rest, part in zip(left, off, strict=True)]
+            order = _with_discounts(order, off)
+    return Priced(order, tuple(applied), silent)
+
+
+def silent_rules(
+    version: Version, order: Order, situation: Situation, basis: Basis, gave: set[RuleId], known: dict[RuleId, Reason]
+) -> dict[RuleId, Reason]:
+    """Why each rule that gave nothing gave nothing; ``known`` are the reasons found while the cart was priced."""
+    view = view_of(version, order, situation, basis)
+    silent: dict[RuleId, Reason] = {}
+    for rule in version.ready:
+        if rule.id in gave:
+            continue
+        reason = known.get(rule.id) or standing_of(rule, view)
+        if reason is None:
+            is_absent = rule.goods is not None and not basis.of(rule.goods)
+            reason = Reason.EXCLUDED_ITEMS if is_absent else Reason.NO_EFFECT
+        silent[rule.id] = reason
+    return silent
 
 
 def spendable(version: Version, member: MemberState, order: Order, purse: points.Purse) -> Spendable:
@@ -127,8 +173,7 @@ def spendable(version: Version, member: MemberState, order: Order, purse: points
 
 def payable(version: Version, order: Order, purse: points.Purse) -> int:
     """Minor units of the order that ``purse`` may help to pay: its eligible goods after discounts."""
-    basis = Basis(order, version.policies)
-    return basis.total if purse.goods is None else basis.of(purse.goods)
+    return Basis(order, version.policies).payable(purse.goods)
 
 
 def shown_prices(order: Order) -> list[int]:
@@ -148,44 +193,31 @@ def _stage(rule: Ready) -> str:
 def _candidate(version: Version, rule: Ready, order: Order, prices: list[int], floors: list[int], situation: Situation) -> Candidate:
     discount = rule.rule.discount
     assert discount is not None
-    covered = [_is_counted(version, line) and (rule.goods is None or rule.goods.covers(line)) for line in order.lines]
+    kinds, goods = version.policies.basis_includes, rule.goods
+    counted = [line.kind in kinds for line in order.lines]
+    covered = [is_in and (goods is None or goods.covers(line)) for line, is_in in zip(order.lines, counted, strict=True)]
+    rate = order.rate
 
     def measure(left: Sequence[int]) -> list[int]:
-        room = [max(0, rest - floor) if is_in else 0 for rest, floor, is_in in zip(left, floors, covered, strict=True)]
+        room = [rest - floor if is_in else 0 for rest, floor, is_in in zip(left, floors, covered, strict=True)]
         base = left if version.policies.stacking_base == "remaining" else prices
         bases = [price if is_in else 0 for price, is_in in zip(base, covered, strict=True)]
         if discount.amount is not None:
-            return discounts.amount_off(rule.amount_off, bases, room)
+            amount = rule.amount_off if rate is None else rounded(rule.amount_off * rate.denominator, rate.numerator, Rounding.HALF_UP)
+            return discounts.amount_off(amount, bases, room)
         percent = discount.percent
         if discount.cumulative is not None:
-            spend = situation.spend + (sum(left) if discount.cumulative.counts_this_order else 0)
+            here = sum([rest for rest, is_in in zip(left, counted, strict=True) if is_in]) if discount.cumulative.counts_this_order else 0
+            spend = situation.spend + (here if rate is None else rounded(here * rate.numerator, rate.denominator, Rounding.HALF_UP))
             percent = discounts.percent_at(rule.ramps, spend, discount.cumulative.between)
         return discounts.percent_off(percent, bases, room, version.policies.discount_rounding) if percent else [0] * len(room)
 
-    return Candidate(rule.id, rule.rule.priority, discount.group, rule.mode, measure)
+    absent = Reason.EXCLUDED_ITEMS if not any(covered) else Reason.NO_STEP if discount.cumulative is not None else Reason.NO_EFFECT
+    return Candidate(rule.id, rule.rule.priority, discount.group, rule.mode, measure, absent)
 
 
-def _is_counted(version: Version, line: Line) -> bool:
-    return line.kind in version.policies.basis_includes
-
-
-def _with_discounts(order: Order, discounts: Sequence[int]) -> Order:
+def _with_discounts(order: Order, more: Sequence[int]) -> Order:
     lines = tuple(
-        line if line.discount == off else msgspec.structs.replace(line, discount=off)
-        for line, off in zip(order.lines, discounts, strict=True)
+        msgspec.structs.replace(line, discount=line.discount + off) if off else line for line, off in zip(order.lines, more, strict=True)
     )
     return msgspec.structs.replace(order, lines=lines)
-
-
-def _refusals(
-    version: Version, order: Order, situation: Situation, basis: Basis, discounting: set[RuleId], awarding: set[RuleId]
-) -> Iterator[Refusal]:
-    """Why each rule that did nothing did nothing, by id."""
-    view = view_of(version, order, situation, basis)
-    for rule in sorted(version.ready, key=lambda rule: rule.id):
-        if (reason := standing_of(rule, view)) is not None:
-            yield Refusal(reason, rule.id)
-        elif rule.rule.discount is not None and rule.id not in discounting:
-            yield Refusal(Reason.CONFLICT if rule.mode != "stack" else Reason.NO_EFFECT, rule.id)
-        elif rule.rule.award is not None and rule.id not in awarding:
-            yield Refusal(Reason.EXCLUDED_ITEMS if rule.goods is not None and not basis.of(rule.goods) else Reason.NO_EFFECT, rule.id)

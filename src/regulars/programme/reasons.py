@@ -10,6 +10,7 @@ from regulars.kernel.texts import Argument
 class Reason(StrEnum):
     """A stable code."""
 
+    UNSOUND = "unsound"
     DUPLICATE = "duplicate"
     CONTENT_DIFFERS = "content_differs"
     STALE = "stale"
@@ -33,6 +34,7 @@ class Reason(StrEnum):
     CONDITION_UNMET = "condition_unmet"
     EXCLUDED_ITEMS = "excluded_items"
     CONFLICT = "conflict"
+    NO_STEP = "no_step"
     NO_EFFECT = "no_effect"
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from regulars.kernel.ids import RuleId
+from regulars.programme.reasons import Reason
 
 
 class Mode(StrEnum):
@@ -38,13 +39,16 @@ STACKING = Group(Mode.STACK)
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A discount whose conditions hold. ``measure`` tells what it would take off each line, given what is left of each."""
+    """A discount whose conditions hold. ``measure`` tells what it would take off each line, given what is left of each;
+    ``without_effect`` why it would be nothing.
+    """
 
     rule: RuleId
     priority: int
     group: str
     mode: Mode
     measure: Callable[[Sequence[int]], list[int]]
+    without_effect: Reason = Reason.NO_EFFECT
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -76,8 +80,9 @@ def stack(candidates: Iterable[Candidate], left: Sequence[int]) -> list[Applied]
         rivals = [c for c in ranked if c.group == candidate.group] if candidate.mode is Mode.BEST else [candidate]
         measured = [(rival, rival.measure(left)) for rival in rivals]
         chosen, parts = max(measured, key=lambda pair: sum(pair[1]))  # max keeps the first of equals: the higher rank
-        if any(parts):
+        if any(parts) or candidate.mode is Mode.BEST:
             decided.add(candidate.group)
+        if any(parts):
             applied.append(Applied(chosen.rule, tuple(parts)))
             left = [rest - part for rest, part in zip(left, parts, strict=True)]
     return applied

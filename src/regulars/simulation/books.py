@@ -8,12 +8,12 @@ import msgspec
 from regulars.kernel.ids import FactId, MemberId
 from regulars.kernel.time import BEGINNING, Instant
 from regulars.ledger.transfers import Transfer
-from regulars.programme.decide import decide, inadmissible
+from regulars.programme.decide import Decision, decide, inadmissible
 from regulars.programme.definition import Programme
 from regulars.programme.dossier import EMPTY
 from regulars.programme.effects import Effect
 from regulars.programme.facts import OrderStated, Place, Remembered, TimePassed, fact_order, in_its_place
-from regulars.programme.fold import Folded, differences, dossier_for, fold, keep
+from regulars.programme.fold import Folded, Listener, differences, dossier_for, fold, keep
 from regulars.programme.member import MemberState
 from regulars.programme.reasons import Reason, Refusal
 
@@ -63,8 +63,7 @@ class Books:
         is_late = fact.occurred_at < self.member.clock or (bool(self.facts) and fact_order(fact) < self._last)
         if is_late:
             self._remember(fact)
-            self._fold_again()
-            return Answer()
+            return self._fold_again(fact)
         decision = decide(self.programme, self.member, dossier_for(self.programme, self.now.orders, fact), fact)
         keep(self.now, decision)
         self._remember(fact if isinstance(fact, OrderStated) else msgspec.structs.replace(fact, granted=decision.granted))
@@ -76,14 +75,22 @@ class Books:
         keep(self.now, decision)
         return decision.effects
 
-    def folded_again(self) -> Folded:
+    def folded_again(self, listener: Listener = lambda *_: None) -> Folded:
         """The books from nothing, as of now: must equal them (law 21)."""
-        return fold(self.programme, self.member.id, self.facts, self.member.clock)
+        return fold(self.programme, self.member.id, self.facts, self.member.clock, listener)
 
     def _remember(self, fact: Remembered) -> None:
         self.facts.append(fact)
         self._last = max(self._last, fact_order(fact))
 
-    def _fold_again(self) -> None:
-        again = self.folded_again()
+    def _fold_again(self, late: Remembered) -> Answer:
+        """Fold everything again and post the difference; the answer to the ``late`` fact is what the fold decided of it."""
+        answers: list[Answer] = []
+
+        def hear(fact: Remembered, decision: Decision) -> None:
+            if fact is late:
+                answers.append(Answer(decision.refusal, decision.granted))
+
+        again = self.folded_again(hear)
         self.now = Folded(again.member, again.orders, self.transfers + differences(self.transfers, again.transfers))
+        return answers[0]

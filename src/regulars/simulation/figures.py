@@ -14,7 +14,7 @@ import msgspec
 from regulars.kernel.ids import UnitId
 from regulars.kernel.time import Instant, local_day, months_between
 from regulars.ledger.accounts import Account
-from regulars.programme.definition import Version
+from regulars.programme.definition import Programme, Version
 from regulars.programme.member import MemberState
 
 MINUTE = 60_000_000
@@ -129,11 +129,17 @@ class Figures(msgspec.Struct):
             for month, counts in months.items():
                 self.months.setdefault(unit, {}).setdefault(month, Counter()).update(counts)
 
-    def report(self, version: Version, as_of: date) -> dict[str, Any]:
-        """Plain data: the figures of the programme's first unit on top, those of each unit under `units`."""
-        main = next(iter(version.units), None)
-        first = self.units.get(main, UnitFigures()) if main is not None else UnitFigures()
-        ladders = {id: {level: self.ladders.get(id, Counter())[level] for level in rungs.names} for id, rungs in version.ladders.items()}
+    def report(self, programme: Programme, as_of: date) -> dict[str, Any]:
+        """Plain data: the figures of the latest version's first unit on top, those of every unit of any version under `units`."""
+        version = programme.latest
+        units = list(dict.fromkeys(unit for of in reversed(programme.versions) for unit in of.units))
+        main = units[0] if units else None
+        first = self.unit(main) if main is not None else UnitFigures()
+        names: dict[str, list[str]] = {}
+        for of in reversed(programme.versions):
+            for id, rungs in of.ladders.items():
+                names.setdefault(id, []).extend(name for name in rungs.names if name not in names.get(id, []))
+        ladders = {id: {level: self.ladders.get(id, Counter())[level] for level in levels} for id, levels in names.items()}
         return {
             "programme": version.document.programme,
             "version": version.number,
@@ -153,7 +159,7 @@ class Figures(msgspec.Struct):
                     "reconciliation": self.unit(unit).reconciliation(),
                     "months": self._roll_forward(unit),
                 }
-                for unit in version.units
+                for unit in units
             },
         }
 

@@ -4,7 +4,7 @@ The replay plays the shop: it quotes each order, takes the discounts off, lets t
 order. Members' behaviour is assumed unchanged. Invariant: nothing here decides; every figure comes out of `decide` and `quote`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import msgspec
@@ -26,8 +26,7 @@ from regulars.programme.fold import dossier_for
 from regulars.programme.history import History, Returned
 from regulars.programme.mechanics import points
 from regulars.programme.member import MemberState
-from regulars.programme.quote import discounted, payable
-from regulars.programme.stacking import Applied
+from regulars.programme.quote import Priced, discounted, payable
 from regulars.simulation.figures import MINUTE, Figures
 from regulars.simulation.returns import Kept
 
@@ -73,6 +72,11 @@ def replay_member(
     shop.close(as_of)
 
 
+def _numbered(order: Order) -> Order:
+    """``order`` with new ids for its lines, some of which became one."""
+    return msgspec.structs.replace(order, lines=tuple(msgspec.structs.replace(x, id=str(n)) for n, x in enumerate(order.lines, 1)))
+
+
 def order_total(order: Order) -> int:
     """The shown price of the whole order in whole minor units, before anything comes off or back."""
     return rounded(sum([line.amount for line in order.lines]), order.scale, Rounding.HALF_UP)
@@ -105,18 +109,19 @@ class Shop:
     def sell(self, order: Order) -> None:
         """The member buys: discounts, payment with value, the order."""
         figures, at = self._figures, order.placed_at
-        applied: list[Applied] = []
+        priced = Priced(order)
         version = self._programme.at(at)
         if version is not None and order.currency == version.currency:
             if self.member.due_at <= at:
                 self._decide(TimePassed(at))
             figures.revenue_minor += order_total(order)
             if version.discounts:
-                order, applied = discounted(version, order, situation_of(self.member))
-                figures.discount_minor += sum(one.amount for one in applied)
+                priced = discounted(version, order, situation_of(self.member))
+                figures.discount_minor += sum(one.amount for one in priced.applied)
+                order = _numbered(priced.order) if len(priced.order.lines) < len(order.lines) else priced.order
             if self._assumptions.redeem == "greedy" and self.member.lots:
                 self._pay(version, order)
-        decision = self._decide(OrderStated(FactId(f"{order.key}#1"), order, at, at), applied)
+        decision = self._decide(OrderStated(FactId(f"{order.key}#1"), order, at, at), priced)
         if decision.refusal is not None:
             figures.refused[decision.refusal.reason] += 1
             return
@@ -129,6 +134,8 @@ class Shop:
     def take_back(self, returned: Returned) -> None:
         """Goods come back: each order that they came from is stated anew."""
         assert self._kept is not None
+        if self.member.due_at <= returned.at:
+            self._decide(TimePassed(returned.at))
         for state in self._kept.take_back(returned):
             fact = OrderStated(FactId(f"{state.key}#{state.sequence}"), state, returned.at, returned.at)
             self._decide(fact)
@@ -162,7 +169,7 @@ class Shop:
                 self._figures.unit(purse.unit).redeemed_minor += purse.money(most)
                 return
 
-    def _decide(self, fact: Fact, applied: Sequence[Applied] = ()) -> Decision:
+    def _decide(self, fact: Fact, priced: Priced | None = None) -> Decision:
         orders = self._orders
         if isinstance(fact, TimePassed):
             dossier = EMPTY
@@ -176,7 +183,7 @@ class Shop:
             orders[book.key] = book
         self._count(decision)
         if self._listener is not None:
-            self._listener(Told(fact, decision, tuple(applied)))
+            self._listener(Told(fact, decision, priced.applied, priced.silent) if priced is not None else Told(fact, decision))
         return decision
 
     def _count(self, decision: Decision) -> None:

@@ -19,12 +19,15 @@ class Kept:
         """Nothing bought yet."""
         self._purchases: dict[str, Order] = {}
         self._states: dict[str, Order] = {}
+        self._orders_with: dict[str, list[str]] = {}
         self.units_matched = 0
         self.units_unmatched = 0
 
     def buy(self, order: Order) -> None:
         """``order`` was placed, after all that were bought before."""
         self._purchases[order.key] = self._states[order.key] = order
+        for sku in {line.sku for line in order.lines}:
+            self._orders_with.setdefault(sku, []).append(order.key)
 
     def take_back(self, returned: Returned) -> list[Order]:
         """The new states of the orders that ``returned`` goods came from: code by code, the latest purchase first."""
@@ -32,6 +35,8 @@ class Kept:
         for sku, pieces in returned.pieces:
             left = pieces
             for key, line in self._candidates(sku):
+                if not left:
+                    break
                 already = changed.setdefault(key, {})
                 part = min(left, line.quantity - already.get(line.id, 0))
                 already[line.id] = already.get(line.id, 0) + part
@@ -46,8 +51,8 @@ class Kept:
 
     def _candidates(self, sku: str) -> Iterable[tuple[str, Line]]:
         """Lines of that code, from the latest order to the first, within an order the dearer piece first."""
-        for key, state in reversed(self._states.items()):
-            lines = [line for line in state.lines if line.sku == sku]
+        for key in reversed(self._orders_with.get(sku, [])):
+            lines = [line for line in self._states[key].lines if line.sku == sku]
             for line in sorted(lines, key=lambda line: -line.amount * _MANY // line.quantity):
                 yield key, line
 

@@ -79,28 +79,23 @@ def percent_at(ramps: Sequence[Ramp], spend: int, between: str | None) -> Fracti
 
 
 def percent_off(percent: Fraction, bases: Sequence[int], room: Sequence[int], rule: RoundingRule) -> list[int]:
-    """``percent`` of the ``bases`` (minor units, per line), spread over the lines and held within each line's ``room``."""
+    """``percent`` of the ``bases`` (minor units, per line), spread over the lines; a line takes no more than its ``room``."""
     p = percent / 100
     if rule.level == "line":
         parts = [rounded(base * p.numerator, p.denominator, rule.mode) for base in bases]
     else:
         parts = split(rounded(sum(bases) * p.numerator, p.denominator, rule.mode), bases)
-    return within(parts, room)
+    return [min(part, max(0, space)) for part, space in zip(parts, room, strict=True)]
 
 
 def amount_off(amount: int, bases: Sequence[int], room: Sequence[int]) -> list[int]:
-    """``amount`` minor units off the lines with a basis, as far as there is ``room``."""
-    open_room = [space if base else 0 for base, space in zip(bases, room, strict=True)]
-    return within(split(min(amount, sum(open_room)), bases), open_room)
-
-
-def within(parts: Sequence[int], room: Sequence[int]) -> list[int]:
-    """``parts`` held within ``room``; what one line cannot carry goes to the lines that can, so that the sum stays where it may."""
-    fitted = [min(part, max(0, space)) for part, space in zip(parts, room, strict=True)]
-    missing = sum(parts) - sum(fitted)
-    for i, (part, space) in enumerate(zip(parts, room, strict=True)):
-        if missing and part > 0:
-            more = min(missing, max(0, space) - fitted[i])
-            fitted[i] += more
-            missing -= more
-    return fitted
+    """``amount`` minor units off the lines with a basis, by their bases; what one line has no ``room`` for goes to those that have."""
+    space = [max(0, rest) if base else 0 for base, rest in zip(bases, room, strict=True)]
+    wanted = min(amount, sum(space))
+    parts = [min(part, rest) for part, rest in zip(split(wanted, bases), space, strict=True)]
+    missing = wanted - sum(parts)
+    for i, rest in enumerate(space):
+        more = min(missing, rest - parts[i])
+        parts[i] += more
+        missing -= more
+    return parts

@@ -84,12 +84,14 @@ class Tariff(msgspec.Struct, frozen=True):
         """The same for every order."""
         return not self.denominator
 
-    @property
-    def first_at(self) -> int:
-        """The smallest basis, in whole minor units, that is worth a unit (or a step) before rounding."""
-        if self.is_flat:
+    def first_at(self, mode: Rounding) -> int:
+        """The smallest basis, in whole minor units, that gives anything."""
+        if self.is_flat or (mode is Rounding.UP and not self.is_stepwise):
             return 1
-        return -(-self.denominator // (self.scale if self.is_stepwise else self.numerator))
+        if self.is_stepwise:
+            return -(-self.denominator // self.scale)
+        halves = 2 if mode is Rounding.HALF_UP else 1
+        return -(-self.denominator // (halves * self.numerator))
 
 
 def tariff(earning: Earning, minor: int, value_minor: Fraction | None) -> Tariff:
