@@ -5,16 +5,18 @@ is asked for, so that `--help` answers at once.
 """
 
 import json
+import os
 import sys
 from datetime import datetime
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from regulars import __version__
-from regulars.kernel.errors import RegularsError
+from regulars.kernel.errors import Problem, RegularsError
 
 app = typer.Typer(
     name="regulars",
@@ -174,15 +176,22 @@ def demo(once: Annotated[bool, typer.Option("--once", help="Print and end.")] = 
 
 
 def run() -> None:
-    """The console's entry: tell errors in sentences, never in tracebacks."""
+    """The command's entry: errors are told in sentences, never in tracebacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except RegularsError as wrong:
         tell(wrong)
         sys.exit(2)
     except BrokenPipeError:
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; what is left to flush goes nowhere
         sys.exit(0)
+    except OSError as wrong:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(Problem("output", f"it cannot be written: {wrong.strerror}", "is the disk full?"), file=sys.stderr)
+        sys.exit(2)
 
 
 def tell(wrong: RegularsError) -> None:

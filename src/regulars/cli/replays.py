@@ -1,17 +1,17 @@
 """Replays and explanations as people see them: a table, a roll-forward month by month, a tree of sentences."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from regulars.cli.orders import columns_of
+from regulars.cli.screen import Screen
 from regulars.flows.replays import Replay, explained_member, explained_order, run
 from regulars.kernel.errors import Invalid, Problem
 from regulars.kernel.money import Money
@@ -50,7 +50,7 @@ def show(request: Replay, as_json: bool) -> None:
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
     else:
-        print_report(Console(), report)
+        print_report(Screen(), report)
 
 
 def with_progress(request: Replay) -> dict[str, Any]:
@@ -63,6 +63,7 @@ def with_progress(request: Replay) -> dict[str, Any]:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        disable=not sys.stderr.isatty(),
     )
     with bar:
         task = bar.add_task("replaying", total=None)
@@ -71,13 +72,15 @@ def with_progress(request: Replay) -> dict[str, Any]:
 
 def explain(request: Replay, order: str | None, member: str | None, as_json: bool) -> None:
     """Explain an order or a member."""
-    if (order is None) == (member is None):
+    if order is not None and member is not None:
+        raise Invalid(Problem("explain", "an order and a member cannot be told at once", "keep --order or --member, one of the two"))
+    if order is None and member is None:
         raise Invalid(Problem("explain", "say what to explain", "add --order ID or --member ID, one of the two"))
     passages = explained_order(request, order) if order is not None else explained_member(request, member or "")
     if as_json:
         print(json.dumps([plain(passage) for passage in passages], indent=2, ensure_ascii=False))
     else:
-        print_passages(Console(), passages)
+        print_passages(Screen(), passages)
 
 
 def plain(passage: Passage) -> dict[str, Any]:
@@ -90,36 +93,33 @@ def plain(passage: Passage) -> dict[str, Any]:
     }
 
 
-def print_passages(console: Console, passages: Iterable[Passage]) -> None:
+def print_passages(screen: Screen, passages: Iterable[Passage]) -> None:
     """Passages as trees of sentences."""
     for passage in passages:
         for line in _lines(passage):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            screen.say(line)
 
 
-def print_report(console: Console, report: dict[str, Any]) -> None:
+def print_report(screen: Screen, report: dict[str, Any]) -> None:
     """The figures as tables: the replay, the balance of its units, and their months."""
     currency = report["currency"]
-    console.print(f"\n[bold]{escape(report['programme'])}[/bold], version {report['version']}, as of {report['as_of']}")
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    table.add_row("orders", f"{report['orders']:,}")
-    table.add_row("members", f"{report['members']:,}")
-    table.add_row("revenue", amount(Money(report["revenue_minor"], currency)))
+    screen.say()
+    screen.say(f"{report['programme']}, version {report['version']}, as of {report['as_of']}", "bold")
+    rows = [["orders", f"{report['orders']:,}"], ["members", f"{report['members']:,}"]]
+    rows.append(["revenue", amount(Money(report["revenue_minor"], currency))])
     for name, label in _OPTIONAL.items():
         if report[name] and (report["unit"] is not None or "points" not in name):
-            table.add_row(label, amount(Money(report[name], currency)) if name.endswith("_minor") else f"{report[name]:,}")
+            rows.append([label, amount(Money(report[name], currency)) if name.endswith("_minor") else f"{report[name]:,}"])
     for ladder, levels in report["ladders"].items():
-        table.add_row(f"members in {ladder}", ", ".join(f"{level} {count:,}" for level, count in levels.items()))
-    for reason, count in report["refused"].items():
-        table.add_row(f"orders refused: {reason}", f"{count:,}")
-    console.print(table)
+        rows.append([f"members in {ladder}", ", ".join(f"{level} {count:,}" for level, count in levels.items())])
+    rows += [[f"orders refused: {reason}", f"{count:,}"] for reason, count in report["refused"].items()]
+    screen.columns(rows)
     for unit, figures in report["units"].items():
-        _print_unit(console, unit, figures)
+        _print_unit(screen, unit, figures, currency)
 
 
 _OPTIONAL = {
     "discount_minor": "discounts given",
-    "redeemed_minor": "paid with points",
     "perks": "perks",
     "members_with_perks": "members with perks",
     "orders_without_points": "orders without points",
@@ -127,33 +127,31 @@ _OPTIONAL = {
     "returned_units_matched": "returned pieces matched",
     "returned_units_unmatched": "returned pieces without a purchase",
     "orders_fully_returned": "orders that came back whole",
-    "orders_after_as_of": "orders after that day, left out",
+    "orders_after_as_of": "orders on or after that day, left out",
 }
 
 
-def _print_unit(console: Console, unit: str, figures: dict[str, Any]) -> None:
-    console.print(f"\n[italic]{escape(unit)}: where they went[/italic]")
-    table = Table(box=None, padding=(0, 2), show_header=False)
-    for name, signed in figures["reconciliation"].items():
-        if signed:
-            table.add_row(name.replace("_", " "), f"{signed:+,}")
-    table.add_row("sum", f"{sum(figures['reconciliation'].values()):,}")
-    console.print(table)
+def _print_unit(screen: Screen, unit: str, figures: dict[str, Any], currency: str) -> None:
+    screen.say()
+    screen.say(f"{unit}: where they went", "italic")
+    paid = f"in {figures['redemptions']:,} payments of {amount(Money(figures['redeemed_minor'], currency))}"
+    rows = [
+        [name.replace("_", " "), f"{signed:+,}", paid if name == "redeemed" else ""]
+        for name, signed in figures["reconciliation"].items()
+        if signed
+    ]
+    screen.columns([*rows, ["sum", f"{sum(figures['reconciliation'].values()):,}", ""]], right=True)
     months = figures["months"]
     if not months:
         return
-    columns = [name for name in _MONTHLY if any(month[name] for month in months)]
-    console.print(f"\n[italic]{escape(unit)}: month by month[/italic]")
-    table = Table(box=None, padding=(0, 1))
-    table.add_column("month", no_wrap=True)
-    for name in (*columns, "standing"):
-        table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    names = [name for name in _MONTHLY if any(month[name] for month in months)]
+    screen.say()
+    screen.say(f"{unit}: month by month", "italic")
     highest = max(month["standing"] for month in months) or 1
-    for month in months:
-        bar = "█" * max(0, round(12 * month["standing"] / highest))
-        table.add_row(month["month"], *(f"{month[name]:,}" for name in (*columns, "standing")), f"[cyan]{bar}[/cyan]")
-    console.print(table, soft_wrap=True)
+    bars = ["█" * max(0, round(12 * month["standing"] / highest)) for month in months]
+    header = ["month", *(name.replace("_", " ") for name in names), "standing", ""]
+    body = [[m["month"], *(f"{m[name]:,}" for name in (*names, "standing")), bar] for m, bar in zip(months, bars, strict=True)]
+    screen.columns([header, *body], right=True)
 
 
 _MONTHLY = ("issued", "clawed_back", "redeemed", "given_back", "expired", "written_off")

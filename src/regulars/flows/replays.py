@@ -18,7 +18,7 @@ import msgspec
 from regulars.gateways.orderfiles import Columns, OrderFile
 from regulars.gateways.programmefiles import read_programme
 from regulars.kernel.errors import Invalid, NotFound, Problem
-from regulars.kernel.time import local_day, start_of_day
+from regulars.kernel.time import is_zone, local_day, start_of_day
 from regulars.programme.definition import Programme
 from regulars.programme.explain import Passage, Told, explain_member, explain_order
 from regulars.programme.facts import OrderStated
@@ -31,7 +31,8 @@ Progress = Callable[[int, int], None]
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """What to replay. What is None is taken from the programme's `replay` section; ``processes`` None means all processors."""
+    """What to replay. What is None is taken from the programme's `replay` section; ``processes`` None means all processors,
+    and no more than those are used."""
 
     programme: Path
     orders: Path
@@ -57,7 +58,8 @@ def run(request: Replay, progress: Progress = lambda *_: None) -> dict[str, Any]
     """The figures of the replay as plain data (see ``Figures.report``). Raises ``Invalid`` or ``NotFound``."""
     prepared = prepare(request)
     total = prepared.file.order_count()
-    processes = request.processes or (1 if total < _WORTH_A_PROCESS else multiprocessing.cpu_count())
+    most = multiprocessing.cpu_count()
+    processes = min(most, request.processes or (1 if total < _WORTH_A_PROCESS else most))
     if processes == 1:
         figures = Figures()
         version = prepared.programme.latest
@@ -69,6 +71,9 @@ def run(request: Replay, progress: Progress = lambda *_: None) -> dict[str, Any]
 
 def prepare(request: Replay) -> Prepared:
     """Read the programme, understand the file, settle the assumptions."""
+    if request.time_zone is not None and not is_zone(request.time_zone):
+        hint = "write its IANA name, as Europe/Warsaw or Europe/Prague"
+        raise Invalid(Problem("--time-zone", f"{request.time_zone!r} is not a time zone", hint))
     programme = read_programme(request.programme, request.time_zone)
     version = programme.latest
     section = version.document.replay

@@ -117,6 +117,7 @@ _REMARKS = {
     "price finer than a millionth": "rounded to a millionth",
     "fractional quantity": "taken as one piece at the price of the whole line",
     "unknown line kind": "counts as goods",
+    "order in several currencies": "one of them is taken for all its lines",
     "identical row": "kept: the same line twice is bought twice",
 }
 
@@ -331,6 +332,8 @@ _REMARK_SQL = {
     "price finer than a millionth": "is_finer",
     "fractional quantity": "micro_quantity % 1000000 <> 0",
     "unknown line kind": "kind not in ('goods', 'delivery', 'fee', 'gift_card')",
+    "order in several currencies": "(member, ord) in (select (member, ord) from lines where use = 'order line' group by member, ord"
+    " having count(distinct currency) > 1)",
     "identical row": "rowid in (select rowid from (select rowid, row_number() over (partition by member, ord, ts, sku, unit,"
     " micro_quantity order by rowid) as nth from lines where use = 'order line') where nth > 1)",
 }
@@ -358,7 +361,11 @@ _LINE_KINDS = {str(kind): kind for kind in LineKind}
 def _source(path: Path) -> str:
     if not path.exists():
         raise NotFound(Problem(str(path), "there is no such file", "give the path of a CSV or Parquet file with one row an order line"))
-    if path.is_dir() or path.stat().st_size == 0:
+    if path.is_dir():
+        raise Invalid(Problem(str(path), "this is a folder", "give one CSV or Parquet file with one row an order line"))
+    if not path.is_file():
+        raise Invalid(Problem(str(path), "this is no file that can be read twice", "write the orders into a file first"))
+    if path.stat().st_size == 0:
         raise Invalid(Problem(str(path), "there is nothing to read here", "give a CSV or Parquet file with one row an order line"))
     name = re.sub(r"([*?\[])", r"[\1]", str(path)).replace("'", "''")
     with path.open("rb") as file:
@@ -398,6 +405,8 @@ def _roles(path: Path, fields: dict[str, str], overrides: Columns) -> Columns:
             raise Invalid(Problem(f"column {role}={name}", f"{path} has no column {name!r}", f"its columns: {', '.join(fields)}"))
     if "price" in overrides and "amount" in overrides:
         raise Invalid(Problem("column amount", "a line has a `price` of one piece or an `amount`, not both", "keep one of the two"))
+    if twice := next((name for name in overrides.values() if list(overrides.values()).count(name) > 1), None):
+        raise Invalid(Problem("column", f"{twice!r} cannot play two roles", "a column plays one role"))
     plain = {_folded(name): name for name in reversed(fields)}
     roles = dict(overrides)
     taken = set(roles.values())

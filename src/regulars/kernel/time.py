@@ -72,6 +72,15 @@ def span(text: str) -> Span:
     raise ValueError(f"{text!r} is not a span of time")
 
 
+def is_zone(name: str) -> bool:
+    """Whether ``name`` is an IANA time zone."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        return False
+    return True
+
+
 def instant(moment: datetime) -> Instant:
     """The instant of an aware ``moment``; one without a zone is read as UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

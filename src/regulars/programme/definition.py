@@ -22,7 +22,7 @@ from regulars.kernel.amount import decimal_text, fraction
 from regulars.kernel.errors import Invalid, Problem
 from regulars.kernel.ids import RuleId, UnitId
 from regulars.kernel.money import exponent
-from regulars.kernel.time import BEGINNING, NEVER, Instant, Span, span, start_of_day
+from regulars.kernel.time import BEGINNING, NEVER, Instant, Span, is_zone, span, start_of_day
 from regulars.programme.basis import Goods
 from regulars.programme.conditions import CATALOGUE, All, AnyOf, Compare, Condition, Has, In, Node, Not, Within
 from regulars.programme.mechanics.discounts import Cumulative, Discount, Ramp, ramps
@@ -381,9 +381,7 @@ def _problems(document: Document) -> Iterator[Problem]:
     except ValueError as wrong:
         yield Problem("currency", str(wrong), "write the three capital letters, as PLN, CZK, UAH, EUR or GBP")
         return
-    try:
-        ZoneInfo(document.time_zone)
-    except (ValueError, OSError, KeyError):
+    if not is_zone(document.time_zone):
         yield Problem("time_zone", f"{document.time_zone!r} is not a time zone", "write its IANA name, as Europe/Warsaw or Europe/Prague")
         return
     for id, unit in document.units.items():
