@@ -152,7 +152,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes, says: str) 
 def test_a_file_that_is_not_there_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no such file"):
         OrderFile(tmp_path / "orders.csv")
-    with pytest.raises(Invalid, match="nothing to read"):
+    with pytest.raises(Invalid, match="this is a folder"):
         OrderFile(tmp_path)
 
 

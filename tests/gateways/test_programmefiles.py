@@ -71,17 +71,17 @@ def test_an_unknown_key_gets_its_line_and_the_one_that_was_meant(tmp_path: Path,
 @pytest.mark.parametrize(
     ("line", "broken", "where", "says"),
     [
-        (1, PLAIN.replace("currency: PLN\n", ""), "programme", "the key `currency` is missing"),
+        (1, PLAIN.replace("currency: PLN\n", ""), "", "the key `currency` is missing"),
         (2, PLAIN.replace("PLN", "ZŁ"), "currency", "'ZŁ' is not an ISO 4217 currency code"),
         (8, PLAIN.replace("unit: points", "unit: stamps"), "rules[0].award.unit", "there is no unit 'stamps'"),
         (8, PLAIN.replace("12.50", "0"), "rules[0].award.per", "0 is not above zero"),
-        (9, PLAIN + "applies_from: 2025-02-30\n", "applies_from", "Invalid RFC3339 encoded date"),
+        (9, PLAIN + "applies_from: 2025-02-30\n", "applies_from", "'2025-02-30' is no day of the calendar"),
         (9, PLAIN + "time_zone: Europe/Krakow\n", "time_zone", "'Europe/Krakow' is not a time zone"),
     ],
 )
 def test_a_wrong_value_gets_its_line_and_path(tmp_path: Path, line: int, broken: str, where: str, says: str) -> None:
     at, what, hint = problem(tmp_path, broken)
-    assert (at, what) == (f"programme.yaml:{line}: {where}", says)
+    assert (at, what) == (f"programme.yaml:{line}: {where}".removesuffix(": "), says)
     assert hint
 
 
@@ -139,8 +139,8 @@ def test_a_file_may_hold_several_versions(tmp_path: Path) -> None:
 
 def test_the_line_of_a_problem_is_found_in_its_own_version(tmp_path: Path) -> None:
     second = PLAIN.replace("12.50", "0") + "version: 2\napplies_from: 2025-01-01\n"
-    assert problem(tmp_path, f"{PLAIN}---\n{second}")[0] == "programme.yaml:17: rules[0].award.per"
-    assert problem(tmp_path, f"{PLAIN}---\n- a list\n")[0] == "programme.yaml:10"
+    assert problem(tmp_path, f"{PLAIN}---\n{second}")[0] == "programme.yaml:17: versions[1].rules[0].award.per"
+    assert problem(tmp_path, f"{PLAIN}---\n- a list\n")[0] == "programme.yaml:10: versions[1]"
     assert problem(tmp_path, '[{"programme": "t", "currency": "PLN"}, 5]', "p.json")[0] == "p.json"
 
 

@@ -129,7 +129,7 @@ WRONG_VALUES = {
     "rules.5.if.fact": ["order.totl", "rules[5].if.fact", "there is no fact 'order.totl'"],
     "rules.5.if.op": ["below", None, None],
     "rules.2.if.fact": ["tier.club", "rules[2].if.fact", "there is no fact 'tier.club'"],
-    "rules.2.if.values": [["platinum"], "rules[2].if.values", "the ladder has no level 'platinum'"],
+    "rules.2.if.values": [["platinum"], "rules[2].if.values", "is never 'platinum'"],
     "rules.7.if.of.1.of.0.fact": ["order.total", "rules[7].if.of[1].of[0].op", "is of kind amount, which this comparison cannot ask"],
     "rules.7.if.of.0.of.fact": ["order.channel", "rules[7].if.of[0].of.op", "is of kind text, which this comparison cannot ask"],
     "rules.7.if.of.1.of.1.n": [0, "rules[7].if.of[1].of[1].n", "Expected `int` >= 1"],
@@ -234,11 +234,11 @@ def test_the_version_in_force_is_the_last_that_has_begun() -> None:
 @pytest.mark.parametrize(
     ("keys", "where", "says"),
     [
-        ({"version": 2}, "applies_from", "begin at once"),
-        ({"applies_from": "2025-01-01"}, "version", "version 1 begins after version 1"),
-        ({"version": 2, "applies_from": "2025-01-01", "currency": "EUR"}, "currency", "has another currency"),
-        ({"version": 2, "applies_from": "2025-01-01", "time_zone": "UTC"}, "time_zone", "has another time_zone"),
-        ({"version": 2, "applies_from": "2025-01-01", "programme": "x"}, "programme", "has another programme"),
+        ({"version": 2}, "versions[1].applies_from", "begin at once"),
+        ({"applies_from": "2025-01-01"}, "versions[1].version", "version 1 begins after version 1"),
+        ({"version": 2, "applies_from": "2025-01-01", "currency": "EUR"}, "versions[1].currency", "has another currency"),
+        ({"version": 2, "applies_from": "2025-01-01", "time_zone": "UTC"}, "versions[1].time_zone", "has another time_zone"),
+        ({"version": 2, "applies_from": "2025-01-01", "programme": "x"}, "versions[1].programme", "has another programme"),
         ({"version": 2, "applies_from": "2025-01-01", "rules": [{}]}, "versions[1].rules[0]", "`id` is missing"),
     ],
 )

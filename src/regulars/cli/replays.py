@@ -134,7 +134,8 @@ _OPTIONAL = {
 def _print_unit(screen: Screen, unit: str, figures: dict[str, Any], currency: str) -> None:
     screen.say()
     screen.say(f"{unit}: where they went", "italic")
-    paid = f"in {figures['redemptions']:,} payments of {amount(Money(figures['redeemed_minor'], currency))}"
+    payments = "1 payment" if figures["redemptions"] == 1 else f"{figures['redemptions']:,} payments"
+    paid = f"in {payments}, together {amount(Money(figures['redeemed_minor'], currency))}"
     rows = [
         [name.replace("_", " "), f"{signed:+,}", paid if name == "redeemed" else ""]
         for name, signed in figures["reconciliation"].items()

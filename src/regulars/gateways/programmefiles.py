@@ -78,7 +78,7 @@ def _yaml(text: str, path: Path) -> tuple[list[Any], list[Lines]]:
     documents, lines = [], []
     try:
         for node in yaml.compose_all(text, Loader=_PlainLoader):
-            if node is not None:
+            if node is not None and not node.tag.endswith(":null"):
                 placed: Lines = {}
                 documents.append(_Reader(path, placed).value(node, ""))
                 lines.append(placed)
@@ -147,8 +147,9 @@ def _placed(problem: Problem, path: Path, lines: list[Lines], are_many: bool) ->
     """``problem`` with file and line; the line of the nearest parent where its own path has none."""
     where, of = problem.where, lines[0] if lines else {}
     if are_many and (found := re.match(r"versions\[(\d+)\]\.?(.*)", where)):
-        of, where = lines[int(found[1])], found[2]
-    nearest = where
+        of, nearest = lines[int(found[1])], found[2]
+    else:
+        nearest = where
     while nearest and nearest not in of:
         nearest = nearest[: max(nearest.rfind("."), nearest.rfind("["), 0)]
     line = of.get(nearest)

@@ -4,6 +4,7 @@ Invariant: every instant belongs to exactly one local day, whatever its length (
 the first instant that the zone calls by its date.
 """
 
+import re
 from calendar import monthrange
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -62,13 +63,13 @@ _LONGEST: dict[SpanUnit, int] = {"hours": 8_766_000, "days": 365_250, "weeks": 5
 
 def span(text: str) -> Span:
     """A span from ``"180 days"`` or ``"1 month"``, up to a thousand years. Raises ``ValueError`` for anything else."""
-    words = text.split()
-    if len(words) == 2 and words[0].isascii() and words[0].isdigit() and len(words[0]) < 10:
+    found = re.fullmatch(r"\s*([0-9]{1,9})\s*([a-z]+)\s*", text.lower())
+    if found is not None:
         for unit in SpanUnit.__args__:  # type: ignore[attr-defined]
-            if words[1] in (unit, unit[:-1]):
-                if int(words[0]) > _LONGEST[unit]:
+            if found[2] in (unit, unit[:-1]):
+                if int(found[1]) > _LONGEST[unit]:
                     raise ValueError(f"{text!r} is longer than a thousand years")
-                return Span(int(words[0]), unit)
+                return Span(int(found[1]), unit)
     raise ValueError(f"{text!r} is not a span of time")
 
 

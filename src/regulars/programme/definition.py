@@ -5,31 +5,29 @@ nothing of it is used.
 """
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from fractions import Fraction
-from functools import cache
 from itertools import pairwise
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta
 
-from regulars.kernel.amount import decimal_text, fraction
 from regulars.kernel.errors import Invalid, Problem
 from regulars.kernel.ids import RuleId, UnitId
 from regulars.kernel.money import exponent
-from regulars.kernel.time import BEGINNING, NEVER, Instant, Span, is_zone, span, start_of_day
+from regulars.kernel.time import BEGINNING, NEVER, Instant, is_zone, start_of_day
+from regulars.programme import reading
 from regulars.programme.basis import Goods
-from regulars.programme.conditions import CATALOGUE, All, AnyOf, Compare, Condition, Has, In, Node, Not, Within
+from regulars.programme.conditions import CATALOGUE, WEEKDAYS, All, AnyOf, Compare, Condition, Has, In, Not, Within
 from regulars.programme.mechanics.discounts import Cumulative, Discount, Ramp, ramps
 from regulars.programme.mechanics.multiples import ONCE, Multiple, Perk
 from regulars.programme.mechanics.points import Earning, Purse, Tariff, Unit, purse, tariff
 from regulars.programme.mechanics.tiers import Ladder, Rungs, rungs
 from regulars.programme.policies import Policies
+from regulars.programme.reading import written
 from regulars.programme.stacking import STACKING, Group, Mode
 
 
@@ -160,8 +158,9 @@ class Programme:
 
     def __init__(self, versions: Iterable[Version]) -> None:
         """At least one version. Raises ``Invalid`` when numbers repeat, starts do not rise, or name, currency or zone differ."""
-        self.versions = tuple(sorted(versions, key=lambda v: v.applies_from))
-        problems = list(_version_problems(self.versions))
+        given = tuple(versions)
+        self.versions = tuple(sorted(given, key=lambda v: v.applies_from))
+        problems = list(_version_problems(self.versions, {id(version): i for i, version in enumerate(given)}))
         if problems:
             raise Invalid(*problems)
         self._by_number = {version.number: version for version in self.versions}
@@ -208,168 +207,24 @@ def programme(documents: Iterable[Any]) -> Programme:
 
 
 def document(data: Any) -> Document:
-    """One document from plain data. Raises ``Invalid``."""
-    try:
-        read: Document = _convert(data, Document)
-        return read
-    except msgspec.ValidationError as wrong:
-        raise Invalid(_structure_problem(data, str(wrong), Document)) from None
-    except RecursionError:
-        raise Invalid(_too_deep("")) from None
+    """One document from plain data. Raises ``Invalid`` with every problem of its parts, or else every problem of its meaning."""
+    read: Document = reading.read(data, Document, _PARTS)
+    return read
 
 
 def plain(document: Document) -> dict[str, Any]:
     """``document`` as plain data again; what stands at its default is left out."""
-    built: dict[str, Any] = _listed(msgspec.to_builtins(document, enc_hook=_written, str_keys=True, order="deterministic"))
-    return {key: {id: value[id] for id in getattr(document, key)} if key in _MAPS else value for key, value in built.items()}
-
-
-def _listed(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _listed(item) for key, item in value.items()}
-    return [_listed(item) for item in value] if isinstance(value, (list, tuple)) else value
+    built = reading.plain(document)
+    return {key: {id: value[id] for id in getattr(document, key)} if key in _PARTS else value for key, value in built.items()}
 
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the document."""
-    schema = msgspec.json.schema(_twin(Document), schema_hook=_schema_of)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return reading.json_schema(Document)
 
 
-def _convert(data: Any, type: Any) -> Any:
-    return msgspec.convert(data, type, dec_hook=_read, str_keys=True)
-
-
-def _read(type: Any, value: Any) -> Any:
-    if type is Fraction:
-        if isinstance(value, bool) or not isinstance(value, (str, int)):
-            raise ValueError("write a number, as 10 or 12.50")
-        try:
-            return fraction(value)
-        except (ValueError, ZeroDivisionError):
-            raise ValueError(f"{value!r} is not a number; write one as 10, 12.50 or 1/3") from None
-    if type is Span:
-        try:
-            return span(value if isinstance(value, str) else "")
-        except ValueError:
-            raise ValueError(f"{value!r} is not a span of time; write one as 14 days, 6 months or 1 year") from None
-    raise NotImplementedError(type)
-
-
-def _written(value: Any) -> Any:
-    if isinstance(value, Fraction):
-        return value.numerator if value.denominator == 1 else decimal_text(value)
-    if isinstance(value, Span):
-        return str(value)
-    raise NotImplementedError(value)
-
-
-def _schema_of(type: Any) -> dict[str, Any]:
-    if type is Fraction:
-        return {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^-?\d+(\.\d+|/[1-9]\d*)?$"}]}
-    if type is Span:
-        return {"type": "string", "pattern": r"^\d+ (hour|day|week|month|year)s?$"}
-    raise NotImplementedError(type)
-
-
-@cache
-def _twin(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """``kind`` with defaults that a schema can state: msgspec states them, but knows neither fractions nor spans."""
-    fields: list[Any] = []
-    for field in msgspec.structs.fields(kind):
-        default = _written(field.default) if isinstance(field.default, (Fraction, Span)) else field.default
-        twin = msgspec.field(default=default, default_factory=field.default_factory)  # type: ignore[call-overload]
-        fields.append((field.name, _twinned(field.type), twin))
-    names = {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
-    namespace = {"__doc__": kind.__doc__}
-    return msgspec.defstruct(kind.__name__, fields, namespace=namespace, rename=names, kw_only=True, forbid_unknown_fields=True)
-
-
-def _twinned(annotation: Any) -> Any:
-    """``annotation`` with twins in place of its structs; conditions, which have no defaults, stay."""
-    if _is_struct(annotation):
-        return annotation if issubclass(annotation, Node) else _twin(annotation)
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return Annotated[(_twinned(args[0]), *args[1:])]
-    if origin in (Union, UnionType):
-        return Union[tuple(_twinned(arg) for arg in args)]  # noqa: UP007
-    return origin[tuple(_twinned(arg) for arg in args)] if origin in (dict, tuple) else annotation
-
-
-_AT = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
-_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
-_TAG = re.compile(r"^Invalid value '(?P<tag>[^']*)'$")
-_DEPTH_MAX = 40
-_MAPS: dict[str, Any] = {"units": Unit, "tiers": Ladder, "groups": Group}
-
-
-def _structure_problem(data: Any, message: str, kind: Any) -> Problem:
-    """msgspec's message on a ``kind`` as a problem; inside a mapping it does not name the key, so the entries are tried one by one."""
-    found = _AT.search(message)
-    path, what = (found["path"], message[: found.start()]) if found else ("", message)
-    head, bracket, _ = path.partition("[...]")
-    if bracket and head in _MAPS and isinstance(data, dict) and isinstance(data.get(head), dict):
-        for key, item in data[head].items():
-            try:
-                _convert(item, _MAPS[head])
-            except msgspec.ValidationError as wrong:
-                inner = _structure_problem(item, str(wrong), _MAPS[head])
-                return Problem(f"{head}.{key}.{inner.where}".rstrip("."), inner.what, inner.hint)
-    if unknown := _UNKNOWN.search(what):
-        where = f"{path}.{unknown['field']}".lstrip(".")
-        return Problem(where, f"there is no key `{unknown['field']}` here", _nearest(unknown["field"], _fields_at(kind, path)))
-    if missing := _MISSING.search(what):
-        return Problem(path or "programme", f"the key `{missing['field']}` is missing", "docs/reference/programme.md lists the keys")
-    if value := _TAG.search(what):
-        return Problem(path, f"there is no comparison {value['tag']!r}", _nearest(value["tag"], _tags_at(kind, path)))
-    return Problem(path, what, "docs/reference/programme.md says what belongs here")
-
-
-def _too_deep(where: str) -> Problem:
-    return Problem(where, "it is nested too deeply to be read by anybody", f"keep conditions within {_DEPTH_MAX} levels")
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
-
-
-def _fields_at(kind: Any, path: str) -> list[str]:
-    """Keys of the struct that ``path`` leads to from ``kind``; of all structs where it leads into a union."""
-    return list(dict.fromkeys(key for struct in _structs_at(kind, path) for key in (*_tag_field(struct), *_encoded(struct))))
-
-
-def _tags_at(kind: Any, path: str) -> list[str]:
-    return [str(struct.__struct_config__.tag) for struct in _structs_at(kind, path.rpartition(".")[0])]
-
-
-def _tag_field(struct: type[msgspec.Struct]) -> tuple[str, ...]:
-    field = struct.__struct_config__.tag_field
-    return () if field is None else (field,)
-
-
-def _encoded(struct: type[msgspec.Struct]) -> dict[str, Any]:
-    return {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
-
-
-def _structs_at(kind: Any, path: str) -> list[type[msgspec.Struct]]:
-    found = _structs_in(kind)
-    for name in re.findall(r"[A-Za-z_]+", path):
-        inner = [annotation for struct in found if (annotation := _encoded(struct).get(name)) is not None]
-        found = list(dict.fromkeys(struct for annotation in inner for struct in _structs_in(annotation)))
-    return found
-
-
-def _is_struct(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-
-
-def _structs_in(annotation: Any) -> list[type[msgspec.Struct]]:
-    if _is_struct(annotation):
-        return [annotation]
-    return [struct for part in get_args(annotation) for struct in _structs_in(part)]
+_PARTS = {"units": Unit, "tiers": Ladder, "groups": Group}
+"""Kinds of what the document keeps by id."""
 
 
 # --- meaning: what the structure cannot say -------------------------------------------------------------------------------------
@@ -391,6 +246,10 @@ def _problems(document: Document) -> Iterator[Problem]:
     floor = document.policies.price_floor_percent
     if not 0 <= floor <= 100:
         yield Problem("policies.price_floor_percent", f"{floor} is no percentage of a price", "write a number from 0 to 100")
+    named = [("programme", document.programme), *((f"{kind}.{id}", id) for kind in _PARTS for id in getattr(document, kind))]
+    for where, name in (*named, *((f"rules[{i}].id", rule.id) for i, rule in enumerate(document.rules))):
+        if not name.isprintable() or (where.startswith("units.") and set(name) & set(":+")):
+            yield Problem(where, f"{name!r} is no name", "write letters, digits, spaces and dashes")
     seen: set[str] = set()
     for i, rule in enumerate(document.rules):
         where = f"rules[{i}]"
@@ -417,11 +276,13 @@ def _unit_problems(where: str, unit: Unit, minor: int) -> Iterator[Problem]:
         yield Problem(f"{where}.value", "a unit that can pay needs a worth", "add `value`, as 0.01: what one is worth when it pays")
         return
     if not 0 < spending.share_percent <= 100:
-        yield Problem(f"{where}.spending.share_percent", f"{spending.share_percent} is no share of an order", "write a number up to 100")
+        yield Problem(
+            f"{where}.spending.share_percent", f"{spending.share_percent} is no share of an order", "write a number above 0, up to 100"
+        )
     if spending.step is not None and (unit.value * minor * spending.step).denominator != 1:
         yield Problem(
             f"{where}.spending.step",
-            f"{spending.step} units are worth {_written(unit.value * spending.step)}, which is finer than the currency",
+            f"{spending.step} units are worth {written(unit.value * spending.step)}, which is finer than the currency",
             f"use a multiple of {(unit.value * minor).denominator}",
         )
 
@@ -434,7 +295,7 @@ def _ladder_problems(where: str, ladder: Ladder, minor: int) -> Iterator[Problem
         yield Problem(f"{where}.levels[0].from", "the first level begins at 0", "add a level `from: 0` for members who spent less")
     for i, (lower, higher) in enumerate(pairwise(ladder.levels)):
         if higher.from_ <= lower.from_:
-            yield Problem(f"{where}.levels[{i + 1}].from", "levels must rise", f"write more than {_written(lower.from_)}")
+            yield Problem(f"{where}.levels[{i + 1}].from", "levels must rise", f"write more than {written(lower.from_)}")
     for i, level in enumerate(ladder.levels):
         yield from _amount_problems(f"{where}.levels[{i}].from", level.from_, minor)
 
@@ -486,8 +347,7 @@ def _discount_problems(where: str, discount: Discount, document: Document, minor
     if discount.percent is not None:
         yield from _percentage(f"{where}.percent", discount.percent)
     if discount.amount is not None:
-        yield from _positive(f"{where}.amount", discount.amount)
-        yield from _amount_problems(f"{where}.amount", discount.amount, minor)
+        yield from _positive(f"{where}.amount", discount.amount) or _amount_problems(f"{where}.amount", discount.amount, minor)
     if discount.group and discount.group not in document.groups:
         yield Problem(f"{where}.group", f"there is no group {discount.group!r}", "define it under `groups` with its mode")
     if discount.cumulative is not None:
@@ -508,14 +368,14 @@ def _cumulative_problems(where: str, cumulative: Cumulative, minor: int) -> Iter
         elif lower.last is not None and higher.first > lower.last + 1 and cumulative.between is None:
             yield Problem(
                 f"{where}.between",
-                f"nothing says what a spend between {_written(Fraction(lower.last, minor))} and the next step gets",
+                f"nothing says what a spend between {written(Fraction(lower.last, minor))} and the next step gets",
                 "add `between: lower` or `between: none`, or leave out `to`",
             )
 
 
 def _condition_problems(where: str, node: Condition, document: Document, minor: int) -> Iterator[Problem]:
-    if where.count(".of") > _DEPTH_MAX:
-        yield _too_deep(where)
+    if where.count(".of") > reading.DEPTH_MAX:
+        yield reading.too_deep(where)
         return
     if isinstance(node, (All, AnyOf)):
         for i, inner in enumerate(node.of):
@@ -531,6 +391,8 @@ def _condition_problems(where: str, node: Condition, document: Document, minor: 
         known = [*CATALOGUE, *(f"tier.{ladder}" for ladder in document.tiers)]
         close = difflib.get_close_matches(node.fact, known, n=1)
         hint = f"did you mean `{close[0]}`?" if close else f"known facts: {', '.join(known)}"
+        if node.fact.startswith("tier.") and not document.tiers:
+            hint = f"define the ladder `{node.fact[5:]}` under `tiers`"
         yield Problem(f"{where}.fact", f"there is no fact {node.fact!r}", hint)
         return
     fits = {Compare: ("amount", "number"), In: ("text", "number"), Has: ("set",), Within: ("instant",)}
@@ -539,11 +401,16 @@ def _condition_problems(where: str, node: Condition, document: Document, minor: 
         yield Problem(f"{where}.op", f"{node.fact} is of kind {kind}, which this comparison cannot ask", _FITTING[kind])
     elif isinstance(node, In) and any(isinstance(value, int) is (kind == "text") for value in node.values):
         yield Problem(f"{where}.values", f"{node.fact} is of kind {kind}", "write text in quotes and numbers without")
-    elif isinstance(node, In) and node.fact.startswith("tier."):
-        levels = [level.id for level in document.tiers[node.fact[5:]].levels]
-        for value in sorted(map(str, node.values)):
-            if value not in levels:
-                yield Problem(f"{where}.values", f"the ladder has no level {value!r}", f"its levels: {', '.join(levels)}")
+    elif isinstance(node, In) and (possible := _known_values(node.fact, document)):
+        for value in sorted(map(str, node.values.difference(possible))):
+            yield Problem(f"{where}.values", f"{node.fact} is never {value!r}", f"it may be: {', '.join(map(str, possible))}")
+
+
+def _known_values(fact: str, document: Document) -> list[int | str]:
+    """What ``fact`` may be; empty where it may be anything."""
+    if fact.startswith("tier."):
+        return [level.id for level in document.tiers[fact[5:]].levels]
+    return {"order.weekday": [*WEEKDAYS], "order.month": [*range(1, 13)]}.get(fact, [])
 
 
 _FITTING = {
@@ -555,38 +422,40 @@ _FITTING = {
 }
 
 
-def _positive(where: str, value: Fraction) -> Iterator[Problem]:
-    if value <= 0:
-        yield Problem(where, f"{_written(value)} is not above zero", "write a number above 0")
+def _positive(where: str, value: Fraction) -> list[Problem]:
+    return [Problem(where, f"{written(value)} is not above zero", "write a number above 0")] if value <= 0 else []
 
 
 def _percentage(where: str, value: Fraction) -> Iterator[Problem]:
     if not 0 <= value <= 100:
-        yield Problem(where, f"{_written(value)} % is no discount", "write a number from 0 to 100")
+        yield Problem(where, f"{written(value)} % is no discount", "write a number from 0 to 100")
 
 
 def _amount_problems(where: str, value: Fraction, minor: int) -> Iterator[Problem]:
     if value < 0:
-        yield Problem(where, f"{_written(value)} is below zero", "write 0 or more")
+        yield Problem(where, f"{written(value)} is below zero", "write 0 or more")
     if (value * minor).denominator != 1:
-        yield Problem(where, f"{_written(value)} is finer than the currency's smallest unit", "round it to the currency")
+        yield Problem(where, f"{written(value)} is finer than the currency's smallest unit", "round it to the currency")
 
 
-def _version_problems(versions: tuple[Version, ...]) -> Iterator[Problem]:
+def _version_problems(versions: tuple[Version, ...], places: dict[int, int]) -> Iterator[Problem]:
+    """``places``: the place of each version's document among those given, by its identity."""
     if not versions:
-        yield Problem("", "the programme is empty", "`regulars programme new` writes one to begin with")
+        yield Problem("", "the programme is empty", "`regulars programme new points` writes one to begin with")
         return
     first = versions[0].document
     for lower, higher in pairwise(versions):
+        where = f"versions[{places[id(higher)]}]"
         if higher.applies_from == lower.applies_from:
-            yield Problem("applies_from", f"versions {lower.number} and {higher.number} begin at once", "let each begin on its own day")
+            what = f"versions {lower.number} and {higher.number} begin at once"
+            yield Problem(f"{where}.applies_from", what, "let each begin on its own day")
         if higher.number <= lower.number:
-            yield Problem("version", f"version {higher.number} begins after version {lower.number}", "let numbers rise with the days")
+            what = f"version {higher.number} begins after version {lower.number}"
+            yield Problem(f"{where}.version", what, "let numbers rise with the days")
         for key in ("programme", "currency", "time_zone"):
             if getattr(higher.document, key) != getattr(first, key):
-                yield Problem(
-                    key, f"version {higher.number} has another {key} than version {versions[0].number}", "keep it for all versions"
-                )
+                what = f"version {higher.number} has another {key} than version {versions[0].number}"
+                yield Problem(f"{where}.{key}", what, "keep it for all versions")
 
 
 def _in_minor(node: Condition, minor: int) -> Condition:

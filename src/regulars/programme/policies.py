@@ -95,7 +95,9 @@ class Policies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     ] = "debt"
     reinstated_grace: Annotated[
         Span | None,
-        Meta(description="Spent points that come back after a return live at least this long, even past their old date."),
+        Meta(
+            description="Spent points that come back with returned goods may be used so long after their return, at most so long after their old end."
+        ),
     ] = None
     lateness_window: Annotated[
         Span,
