@@ -141,7 +141,7 @@ def test_the_line_of_a_problem_is_found_in_its_own_version(tmp_path: Path) -> No
     second = PLAIN.replace("12.50", "0") + "version: 2\napplies_from: 2025-01-01\n"
     assert problem(tmp_path, f"{PLAIN}---\n{second}")[0] == "programme.yaml:17: versions[1].rules[0].award.per"
     assert problem(tmp_path, f"{PLAIN}---\n- a list\n")[0] == "programme.yaml:10: versions[1]"
-    assert problem(tmp_path, '[{"programme": "t", "currency": "PLN"}, 5]', "p.json")[0] == "p.json"
+    assert problem(tmp_path, '[{"programme": "t", "currency": "PLN"}, 5]', "p.json")[0] == "p.json: versions[1]"
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "\n\n"])

@@ -64,7 +64,7 @@ class Policies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         Literal["keep", "recompute"],
         Meta(
             description="When an order comes back whole, later orders `keep` the multiples and perks of their old number,"
-            " or are counted anew (`recompute`)."
+            " or are counted anew (`recompute`). Spend and levels of other orders stay as they stood at their purchase."
         ),
     ] = "keep"
     returned_orders_count: Annotated[
@@ -96,12 +96,9 @@ class Policies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     reinstated_grace: Annotated[
         Span | None,
         Meta(
-            description="Spent points that come back with returned goods may be used so long after their return, at most so long after their old end."
+            description="Points that come back with returned goods may be used so long after the return,"
+            " and at most so long after their old end."
         ),
-    ] = None
-    lateness_window: Annotated[
-        Span,
-        Meta(description="Evidence older than this when it arrives is refused with a reason; counted from the change it reports."),
     ] = Span(30, "days")
     future_facts: Annotated[
         Literal["refuse", "clamp"],
