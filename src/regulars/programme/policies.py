@@ -99,6 +99,10 @@ class Policies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
             description="Points that come back with returned goods may be used so long after the return,"
             " and at most so long after their old end."
         ),
+    ] = None
+    lateness_window: Annotated[
+        Span,
+        Meta(description="Evidence older than this when it arrives is refused with a reason; counted from the change it reports."),
     ] = Span(30, "days")
     future_facts: Annotated[
         Literal["refuse", "clamp"],
