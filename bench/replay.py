@@ -57,7 +57,7 @@ def main() -> None:
     year = list(OrderFile(full if full.exists() else SAMPLE).histories("GBP"))
     name = "the real year" if full.exists() else "the real sample"
     for programme, label, target in ((programme_e(), "E", 25_000), (programme_of_twenty(), "20 rules", 6000)):
-        best = max((rate(programme, year) for _ in range(3)), key=lambda found: found[0])
+        best = max((rate(programme, year) for _ in range(7)), key=lambda found: found[0])
         _speed(f"replay, {label}, {name}", best, target)
     del year
     few = rate(programme_e(), histories(100_000))

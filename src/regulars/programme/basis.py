@@ -40,22 +40,24 @@ class Basis:
     given back without goods and after ``value``, the part that points or cashback paid.
     """
 
-    __slots__ = ("_is_whole", "_kinds", "_net", "_order", "_per_line", "_value", "_value_goods", "counted", "paid", "total")
+    __slots__ = ("_kinds", "_net", "_order", "_per_line", "_value", "_value_goods", "_whole", "counted", "paid", "total")
 
     def __init__(self, order: Order, policies: Policies, value: int = 0, value_goods: Goods | None = None) -> None:
         """``value``: minor units of the order; ``value_goods``: the goods that it may pay for, None for all counted ones."""
         kinds = policies.basis_includes
-        is_plain = kinds == _GOODS_ONLY and _all_goods(order.lines)
-        self.counted = order.lines if is_plain else [x for x in order.lines if x.kind in kinds and x.quantity]
+        lines = order.lines
+        whole = _worth_of_goods(lines) if kinds == _GOODS_ONLY else None
+        self.counted = lines if whole is not None else [x for x in lines if x.kind in kinds and x.quantity]
         self._order = order
         self._kinds = kinds
         self._value = value
         self._value_goods = value_goods
         self._net = policies.basis == "net"
-        self._is_whole = len(self.counted) == len(order.lines) and not self._net
         self._per_line: list[tuple[Line, int]] | None = None
-        if self._is_whole:
-            total = self._whole_total()
+        self._whole: int | None = None
+        if whole is not None and not self._net:
+            parts, discounts = whole
+            total = self._whole = rounded(parts, order.scale, Rounding.HALF_UP) - discounts - order.discount
             self.total = self._converted(total)
             self.paid = self._converted(total - order.refunded - value)
         else:
@@ -77,8 +79,8 @@ class Basis:
 
     def payable(self, goods: Goods | None) -> int:
         """Minor units of the order that value may pay: the eligible goods after discounts and money given back."""
-        if goods is None and self._is_whole:
-            return max(0, self._whole_total() - self._order.refunded)
+        if goods is None and self._whole is not None:
+            return max(0, self._whole - self._order.refunded)
         order = self._order
         chosen = [(line, off) for line, off in self._lowered(with_payments=True, with_value=False) if goods is None or goods.covers(line)]
         return sum(max(0, line.amount - order.scale * off) for line, off in chosen) // order.scale
@@ -86,13 +88,6 @@ class Basis:
     def value_shares(self) -> list[tuple[Line, int]]:
         """How the payment with value lies on the counted lines, in minor units of the order: by what is left to pay of each."""
         return self._spread_value(self._lowered(with_payments=True, with_value=False))
-
-    def _whole_total(self) -> int:
-        parts = discounts = 0
-        for line in self._order.lines:
-            parts += line.amount
-            discounts += line.discount
-        return rounded(parts, self._order.scale, Rounding.HALF_UP) - discounts - self._order.discount
 
     def _sum(self, lines: list[tuple[Line, int]], goods: Goods | None) -> int:
         scale = self._order.scale
@@ -144,13 +139,16 @@ class Basis:
 _GOODS_ONLY = (LineKind.GOODS,)
 
 
-def _all_goods(lines: Sequence[Line]) -> bool:
-    """Whether every line is goods, and something of it is there."""
+def _worth_of_goods(lines: Sequence[Line]) -> tuple[int, int] | None:
+    """Parts and discounts of all lines when each of them is goods, and something of it is there; else None."""
+    parts = discounts = 0
     goods = LineKind.GOODS
     for line in lines:
         if line.kind is not goods or not line.quantity:
-            return False
-    return True
+            return None
+        parts += line.amount
+        discounts += line.discount
+    return parts, discounts
 
 
 def money_kept(purchase: Basis, state: Order) -> int:

@@ -122,7 +122,8 @@ def _take_order(desk: Desk, dossier: Dossier, order: Order) -> None:
 def _settled(desk: Desk, book: OrderBook, order: Order) -> OrderBook:
     """``book`` with ``order`` as its state, everything posted. The purchase is the first state that has counted goods."""
     version = desk.version
-    is_counted = bool(Basis(order, version.policies).counted) if book.purchase is None else True
+    basis = Basis(order, version.policies)
+    is_counted = bool(basis.counted)
     purchase = book.purchase or (order if is_counted else None)
     situation = book.situation or (situation_of(desk.member) if is_counted else None)
     redemption, value, goods = book.redemption, 0, None
@@ -131,8 +132,7 @@ def _settled(desk: Desk, book: OrderBook, order: Order) -> OrderBook:
         goods = purse.goods
         value = kept_value(version, redemption, purchase, order, goods)
         redemption = _repaid(desk, redemption, value, book.key)
-    basis = Basis(order, version.policies, value, goods)
-    is_counted = bool(basis.counted)
+        basis = Basis(order, version.policies, value, goods)
     awards, perks = entitlement(version, order, situation, basis) if situation is not None else ((), ())
     holdings = _post_awards(desk, book, purchase or order, awards)
     _post_perks(desk, book, perks)

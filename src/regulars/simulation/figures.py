@@ -12,13 +12,10 @@ from typing import Any
 import msgspec
 
 from regulars.kernel.ids import UnitId
-from regulars.kernel.time import Instant, local_day, months_between
+from regulars.kernel.time import months_between
 from regulars.ledger.accounts import Account
-from regulars.programme.definition import Programme, Version
+from regulars.programme.definition import Programme
 from regulars.programme.member import MemberState
-
-MINUTE = 60_000_000
-"""Microseconds: every zone's days begin on a whole minute."""
 
 
 class UnitFigures(msgspec.Struct):
@@ -73,8 +70,8 @@ class Figures(msgspec.Struct):
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     ladders: dict[str, Counter[str]] = {}
     units: dict[UnitId, UnitFigures] = {}
-    flows: Counter[tuple[UnitId, Account, Account, int]] = msgspec.field(default_factory=Counter)
-    """Amounts moved, by unit, from, to and minute of the value date; `settle_flows` turns them into figures."""
+    flows: Counter[tuple[UnitId, Account, Account, int, int]] = msgspec.field(default_factory=Counter)
+    """Amounts moved, by unit, from, to, year and month of the value date; `settle_flows` turns them into figures."""
 
     months: dict[UnitId, dict[tuple[int, int], Counter[str]]] = {}
     """What moved, by unit, year and month."""
@@ -103,14 +100,11 @@ class Figures(msgspec.Struct):
         for unit, owed in member.debt.items():
             self.unit(unit).owed += owed
 
-    def settle_flows(self, version: Version) -> None:
-        """Turn the moves counted so far into figures and months of the programme's zone."""
-        for (unit, source, target, minute), amount in self.flows.items():
+    def settle_flows(self) -> None:
+        """Turn the moves counted so far into figures and months."""
+        for (unit, source, target, year, month), amount in self.flows.items():
             figures, months = self.unit(unit), self.months.setdefault(unit, {})
-            day = local_day(Instant(minute * MINUTE), version.zone)
-            in_month = months.get((day.year, day.month))
-            if in_month is None:
-                in_month = months[day.year, day.month] = Counter()
+            in_month = months.setdefault((year, month), Counter())
             for name, sign in _meaning(source, target):
                 setattr(figures, name, getattr(figures, name) + sign * amount)
                 in_month[name] += sign * amount

@@ -11,7 +11,7 @@ import msgspec
 
 from regulars.kernel.amount import Rounding, rounded
 from regulars.kernel.ids import FactId
-from regulars.kernel.time import Instant
+from regulars.kernel.time import Instant, local_day
 from regulars.ledger.accounts import Movement
 from regulars.ledger.lots import active_balance
 from regulars.ledger.transfers import Transfer
@@ -27,7 +27,7 @@ from regulars.programme.history import History, Returned
 from regulars.programme.mechanics import points
 from regulars.programme.member import MemberState
 from regulars.programme.quote import Priced, discounted, payable
-from regulars.simulation.figures import MINUTE, Figures
+from regulars.simulation.figures import Figures
 from regulars.simulation.returns import Kept
 
 
@@ -39,8 +39,6 @@ class Assumptions(msgspec.Struct, frozen=True):
     returns: Literal["ignore", "last-purchase-first"] = "ignore"
 
 
-_FLOWS_MAX = 20_000
-
 Listener = Callable[[Told], None]
 
 
@@ -48,9 +46,7 @@ def replay(programme: Programme, histories: Iterable[History], assumptions: Assu
     """Replay member by member into ``figures``; one member is in memory at a time."""
     for history in histories:
         replay_member(programme, history, assumptions, figures)
-        if len(figures.flows) > _FLOWS_MAX:
-            figures.settle_flows(programme.latest)
-    figures.settle_flows(programme.latest)
+    figures.settle_flows()
 
 
 def replay_member(
@@ -91,7 +87,7 @@ def _when(event: Order | Returned) -> tuple[Instant, int, str]:
 class Shop:
     """The shop as one member meets it, with their state and the books of their orders."""
 
-    __slots__ = ("_assumptions", "_figures", "_kept", "_listener", "_orders", "_perks", "_programme", "member")
+    __slots__ = ("_assumptions", "_figures", "_kept", "_listener", "_orders", "_perks", "_programme", "_zone", "member")
 
     def __init__(
         self, programme: Programme, history: History, assumptions: Assumptions, figures: Figures, listener: Listener | None
@@ -105,6 +101,7 @@ class Shop:
         self._orders: dict[str, OrderBook] = {}
         self._kept = Kept() if assumptions.returns != "ignore" and history.returns else None
         self._perks = 0
+        self._zone = programme.latest.zone
 
     def sell(self, order: Order) -> None:
         """The member buys: discounts, payment with value, the order."""
@@ -191,7 +188,8 @@ class Shop:
         flows = figures.flows
         for effect in decision.effects:
             if isinstance(effect, Transfer):
-                flows[effect.unit, effect.source, effect.target, effect.value_at // MINUTE] += effect.amount
+                day = local_day(effect.value_at, self._zone)
+                flows[effect.unit, effect.source, effect.target, day.year, day.month] += effect.amount
                 if effect.movement is Movement.REDEMPTION:
                     unit = figures.unit(effect.unit)
                     unit.redemptions += 1
