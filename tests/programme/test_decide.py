@@ -141,6 +141,12 @@ def test_lines_without_pieces_are_no_goods() -> None:
     assert (now.member.orders, now.now.orders[order.key].perks, balance(now)) == (0, (), 0)
 
 
+def test_an_order_of_delivery_alone_is_no_order_of_goods() -> None:
+    now = books(a_programme())
+    now.take(stated(an_order("p", 0, a_line("post", price=1000, kind=LineKind.DELIVERY))))
+    assert (now.member.orders, now.member.lots) == (0, ())
+
+
 IMPOSSIBLE: dict[str, Order] = {
     "scale": an_order("p", 0, a_line(), scale=0),
     "rate": an_order("p", 0, a_line(), currency="EUR", rate=Rate(1, 0, "bank")),
