@@ -175,9 +175,10 @@ def test_time_may_pass_for_ever_and_dates_beyond_the_calendar_are_refused() -> N
     assert decide(of, now.member, EMPTY, TimePassed(NEVER)).member.lots == ()
     never_ending = with_points(a_programme())
     assert decide(never_ending.programme, never_ending.member, EMPTY, TimePassed(NEVER)).member.lots == never_ending.member.lots
-    answer = now.take(stated(an_order("far", 2**61, a_line())))
-    assert answer.refusal is not None
-    assert answer.refusal.reason is Reason.UNSOUND
+    for order, at in ((an_order("far", 2**61, a_line()), 2**61), (an_order("long ago", -(2**61), a_line()), DAY)):
+        answer = now.take(stated(order, at))
+        assert answer.refusal is not None
+        assert answer.refusal.reason is Reason.UNSOUND
 
 
 def test_an_order_and_a_payment_before_the_first_version_are_refused() -> None:

@@ -19,8 +19,9 @@ from regulars.ledger.lots import Allocation
 from regulars.ledger.transfers import Transfer
 from regulars.programme.basis import Basis
 from regulars.programme.conditions import CATALOGUE, Leaf, View
-from regulars.programme.decide import Decision, is_of, kept_value
+from regulars.programme.decide import Decision, kept_value
 from regulars.programme.definition import Programme, Ready, Version
+from regulars.programme.desk import is_of
 from regulars.programme.dossier import Award, OrderBook
 from regulars.programme.effects import ChangeTier, GrantPerk, RevokePerk
 from regulars.programme.entitlement import view_of
