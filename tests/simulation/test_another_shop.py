@@ -38,13 +38,13 @@ def counted(source: Path) -> Counter[str]:
     for _, theirs in groupby(duckdb.sql(query).fetchall(), key=lambda row: row[0]):
         lots: list[list[Any]] = []
         sums["members"] += 1
-        for number, (_, day, cents) in enumerate(theirs, 1):
+        for number, (_, day, total) in enumerate(theirs, 1):
             sums["expired"] += sum(left for gone, left in lots if gone <= day)
             lots = [lot for lot in lots if lot[0] > day]
-            pays = min(sum(left for _, left in lots), cents * 30 // 100 // 5)
+            pays = min(sum(left for _, left in lots), total * 30 // 100 // 5)
             pays = pays if pays >= 20 else 0
-            sums.update(orders=1, revenue_minor=cents, redeemed=pays, redemptions=int(pays > 0))
-            points = (cents - pays * 5) // 100
+            sums.update(orders=1, revenue_minor=total, redeemed=pays, redemptions=int(pays > 0))
+            points = (total - pays * 5) // 100
             points = points * 5 // 2 if number % 4 == 0 else points
             sums["issued"] += points
             for lot in lots:
