@@ -11,14 +11,14 @@ from builders import ROOT, a_line, a_programme, a_unit, an_order, balance, books
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from regulars.kernel.money import exponent, minor_of
+from regulars.kernel.money import exponent
 from regulars.programme.quote import quote
 
 FLOORS = [
     path for floor in ("kernel", "ledger", "programme", "simulation") for path in sorted((ROOT / "src/regulars" / floor).rglob("*.py"))
 ]
-ONLY_WORDS = {"_plain", "minor_of", "_unit_problems", "_nearest"}
-"""Functions in which a float may stand, because it only becomes part of a sentence."""
+ONLY_WORDS = {"_nearest"}
+"""Functions in which a float may stand, because it only measures how alike two words are."""
 
 
 @pytest.mark.parametrize("path", FLOORS, ids=lambda path: str(path.relative_to(ROOT / "src/regulars")))
@@ -71,6 +71,3 @@ def test_points_are_never_rounded_by_a_currencys_rules() -> None:
 
 def test_a_currencys_decimals_are_those_of_iso_4217() -> None:
     assert [exponent(c) for c in ("PLN", "CZK", "UAH", "RUB", "JPY", "ISK", "IQD", "KWD", "CLF")] == [2, 2, 2, 2, 0, 0, 3, 3, 4]
-    assert minor_of(Fraction("1.234"), "KWD") == 1234
-    with pytest.raises(ValueError, match="finer"):
-        minor_of(Fraction("1.234"), "PLN")

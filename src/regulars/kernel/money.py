@@ -3,8 +3,6 @@
 Invariant: the number of decimals comes from ISO 4217 itself, never from a locale's data, so no figure moves when a locale does.
 """
 
-from fractions import Fraction
-
 import msgspec
 
 # ISO 4217:2015 with amendments up to 177: only the currencies whose minor unit is not a hundredth.
@@ -168,20 +166,6 @@ def exponent(currency: str) -> int:
         return _EXPONENT_NOT_TWO[currency]
     except KeyError:
         raise ValueError(f"{currency!r} is not an ISO 4217 currency code") from None
-
-
-def minor_of(major: Fraction, currency: str) -> int:
-    """``major`` units as an integer of minor units.
-
-    Raises ``ValueError`` when the amount is finer than the currency.
-
-    >>> minor_of(Fraction("12.30"), "PLN")
-    1230
-    """
-    minor = Fraction(major * 10 ** exponent(currency))
-    if minor.denominator != 1:
-        raise ValueError(f"{float(major):g} {currency} is finer than the currency's smallest unit")
-    return minor.numerator
 
 
 class Money(msgspec.Struct, frozen=True):

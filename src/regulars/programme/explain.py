@@ -175,13 +175,19 @@ def _rate(version: Version, rule: Ready, award: Award) -> Text:
     earning = rule.rule.award
     assert earning is not None
     if earning.per is not None:
-        per = Money(int(earning.per * version.minor), version.currency)
+        per = _exact(version, earning.per)
         return text("rate.per", amount=earning.amount or 0, unit=award.unit, per=per, base=award.base)
     if earning.rate is not None:
         return text("rate.proportional", rate=decimal_text(earning.rate), unit=award.unit, currency=version.currency, base=award.base)
     if earning.percent is not None:
         return text("rate.percent", percent=decimal_text(earning.percent), unit=award.unit, base=award.base)
     return text("rate.flat", amount=award.base, unit=award.unit)
+
+
+def _exact(version: Version, major: Fraction) -> Argument:
+    """An amount of money; as plain text where it is finer than the currency."""
+    minor = major * version.minor
+    return Money(minor.numerator, version.currency) if minor.denominator == 1 else f"{decimal_text(major)} {version.currency}"
 
 
 def _rounding(version: Version, award: Award) -> Text:
