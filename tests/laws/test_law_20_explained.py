@@ -84,8 +84,6 @@ def test_a_rule_that_did_not_fire_tells_what_was_wanted_and_how_much_more_would_
 def test_a_step_finer_than_the_currency_is_told_as_it_was_written() -> None:
     passages = an_example([purchase_rule(amount=1, per="0.005")], 1250)
     assert "Rate: 1 points for each whole 0.005 PLN, makes 6,000" in [speak(passage.text) for passage in flat(passages)]
-        speak(p.text) for p in flat(an_example([purchase_rule(amount=1, per="0.005")], 1250))
-    ]
 
 
 def test_an_order_too_small_for_its_first_point_tells_how_much_was_missing() -> None:
