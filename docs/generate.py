@@ -25,6 +25,7 @@ from regulars.locale import catalogue
 from regulars.programme.basis import Goods
 from regulars.programme.conditions import CATALOGUE, Condition
 from regulars.programme.definition import Document, ReplaySection, Rule, json_schema
+from regulars.programme.mechanics.budget import Limit
 from regulars.programme.mechanics.discounts import Cumulative, Discount, Step
 from regulars.programme.mechanics.multiples import Multiple, Perk
 from regulars.programme.mechanics.points import Activation, Earning, Expiry, Spending, Unit
@@ -53,6 +54,7 @@ SECTIONS: dict[type[msgspec.Struct], str] = {
     Cumulative: "Cumulative discount",
     Step: "Step of a cumulative discount",
     Perk: "Perk",
+    Limit: "Limit",
     Policies: "Policies",
     ReplaySection: "Replay",
 }

@@ -32,6 +32,13 @@ FAMILIES = {
         "reinstatement.pending",
         "reinstatement.debt",
         "reinstatement.written_off",
+        "hold.debt",
+        "hold.written_off",
+        "release.debt",
+        "release.written_off",
+        "release.expired",
+        "adjustment.debt",
+        "adjustment.written_off",
     ],
 }
 """Keys that the code puts together, by what they begin with."""

@@ -168,7 +168,7 @@ def exponent(currency: str) -> int:
         raise ValueError(f"{currency!r} is not an ISO 4217 currency code") from None
 
 
-class Money(msgspec.Struct, frozen=True):
+class Money(msgspec.Struct, frozen=True, tag=True):
     """``minor`` units of ``currency``: what a text shows; arithmetic is done on the integers."""
 
     minor: int

@@ -9,7 +9,7 @@ from regulars.kernel.money import Money
 from regulars.kernel.time import Instant
 
 
-class Moment(msgspec.Struct, frozen=True):
+class Moment(msgspec.Struct, frozen=True, tag=True):
     """An instant as it is shown: by the clock of ``zone``."""
 
     at: Instant

@@ -11,6 +11,9 @@ class Account(StrEnum):
 
     PENDING = "member.pending"
     ACTIVE = "member.active"
+    HELD = "member.held"
+    """Set aside for an order that is not placed yet."""
+
     DEBT = "member.debt"
     """What a member owes after a return; the only member account that may stand below zero."""
 
@@ -19,6 +22,9 @@ class Account(StrEnum):
     REDEEMED = "house.redeemed"
     EXPIRED = "house.expired"
     WRITTEN_OFF = "house.written_off"
+    ADJUSTED = "house.adjusted"
+    MERGED = "house.merged"
+    """Between two members who are one person: zero over both."""
 
 
 class Movement(StrEnum):
@@ -31,6 +37,11 @@ class Movement(StrEnum):
     REINSTATEMENT = "reinstatement"
     EXPIRY = "expiry"
     REPAYMENT = "repayment"
+    HOLD = "hold"
+    CAPTURE = "capture"
+    RELEASE = "release"
+    ADJUSTMENT = "adjustment"
+    MERGE = "merge"
 
 
-MEMBER_ACCOUNTS = (Account.PENDING, Account.ACTIVE, Account.DEBT)
+MEMBER_ACCOUNTS = (Account.PENDING, Account.ACTIVE, Account.HELD, Account.DEBT)

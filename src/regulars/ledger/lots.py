@@ -13,7 +13,7 @@ from regulars.kernel.ids import LotId, UnitId
 from regulars.kernel.time import NEVER, Instant
 
 
-class Lot(msgspec.Struct, frozen=True, gc=False):
+class Lot(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """``remaining`` of one credit in ``unit``: earned, usable from ``active_from``, gone at ``expires_at`` (the first instant after)."""
 
     id: LotId
@@ -32,7 +32,7 @@ class Lot(msgspec.Struct, frozen=True, gc=False):
         return self.active_from if self.is_pending else self.expires_at
 
 
-class Allocation(msgspec.Struct, frozen=True, gc=False):
+class Allocation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """``amount`` that one debit took from ``lot``, which stands here as it was, so that value can return to it after it closed."""
 
     lot: Lot

@@ -14,7 +14,7 @@ from regulars.ledger.accounts import Account, Movement
 from regulars.ledger.lots import Allocation
 
 
-class Transfer(msgspec.Struct, frozen=True, gc=False):
+class Transfer(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):
     """``amount`` (> 0) of ``unit`` from ``source`` to ``target``, in force from ``value_at``.
 
     ``cause`` names the order or commitment behind it; ``lot`` the one lot it opens, fills or closes; ``allocations`` say how much

@@ -95,7 +95,9 @@ class Basis:
             exact = Fraction(0)
             for line, off in lines:
                 if goods is None or goods.covers(line):
-                    exact += (Fraction(line.amount, scale) - off) * Fraction(line.amount - line.tax, line.amount or 1)
+                    exact += (Fraction(line.amount, scale) - off) * (
+                        Fraction(line.amount - line.tax, line.amount or 1) if line.tax_included else 1
+                    )
             return self._converted(rounded(exact.numerator, exact.denominator, Rounding.HALF_UP))
         parts = off_sum = 0
         for line, off in lines:
@@ -175,8 +177,10 @@ def canonical(lines: Sequence[Line]) -> tuple[Line, ...]:
         return tuple(sorted(lines, key=_sku))
     equal: dict[tuple[object, ...], list[Line]] = {}
     for line in lines:
-        pieces = [_each(amount, line.quantity) for amount in (line.amount, line.discount, line.tax)]
-        equal.setdefault((line.sku, str(line.kind), tuple(sorted(line.categories)), *pieces), []).append(line)
+        pieces = [_each(amount, line.quantity) for amount in (line.amount, line.discount, line.tax, line.cost)]
+        equal.setdefault(
+            (line.sku, str(line.kind), tuple(sorted(line.categories)), *pieces, line.tax_included, line.parent or ""), []
+        ).append(line)
     return tuple(_together(equal[key]) for key in sorted(equal))
 
 
@@ -198,4 +202,5 @@ def _together(equal: list[Line]) -> Line:
         amount=sum(line.amount for line in equal),
         discount=sum(line.discount for line in equal),
         tax=sum(line.tax for line in equal),
+        cost=sum(line.cost for line in equal),
     )

@@ -60,6 +60,7 @@ CATALOGUE: dict[str, FactType] = {
     "order.lines": FactType("number", "Different goods in the order.", lambda v: len({x.sku for x in v.order.lines})),
     "order.skus": FactType("set", "Stock codes in the order.", lambda v: frozenset(x.sku for x in v.order.lines)),
     "order.categories": FactType("set", "Categories in the order.", lambda v: frozenset(c for x in v.order.lines for c in x.categories)),
+    "order.codes": FactType("set", "Codes that the customer entered.", lambda v: frozenset(v.order.codes)),
     "order.channel": FactType("text", "Where it was sold: web, till, marketplace...", lambda v: v.order.channel),
     "order.source": FactType("text", "Which shop system sent it.", lambda v: v.order.source),
     "order.country": FactType("text", "Country of the order, as the shop writes it.", lambda v: v.order.country),

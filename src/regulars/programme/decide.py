@@ -14,12 +14,12 @@ from regulars.ledger.lots import active_balance
 from regulars.programme.basis import Basis, Goods, money_kept
 from regulars.programme.definition import Programme, Version
 from regulars.programme.desk import Desk
-from regulars.programme.dossier import Award, Dossier, Holding, OrderBook, Redemption
+from regulars.programme.dossier import Award, Dossier, Holding, HoldEnd, OrderBook
 from regulars.programme.effects import ChangeTier, Effect, GrantPerk, RevokePerk
 from regulars.programme.entitlement import entitlement, situation_of, spend_of
 from regulars.programme.facts import Fact, Order, OrderStated, TimePassed, ValueRedeemed, unsound
 from regulars.programme.mechanics import points
-from regulars.programme.member import MemberState
+from regulars.programme.member import MemberState, Redemption
 from regulars.programme.reasons import Reason, Refusal
 
 
@@ -27,7 +27,8 @@ class Decision(msgspec.Struct):
     """What follows: ``effects`` as data, the ``member`` and the order's book (and ``later`` books) as they stand then, and why.
 
     ``version`` is the programme's version that decided; ``refusal`` says why a fact changed nothing; ``granted`` is the outcome of a
-    redemption, to be recorded with it.
+    commitment, to be recorded with it. ``draws`` is the net change of each limited capacity (positive takes, negative gives back), to be
+    recorded with an order as its ``grants``; ``limited`` says what a limit refused or reduced; ``ended`` names the holds that ended.
     """
 
     member: MemberState
@@ -37,6 +38,9 @@ class Decision(msgspec.Struct):
     later: tuple[OrderBook, ...] = ()
     refusal: Refusal | None = None
     granted: int | None = None
+    draws: dict[str, int] = {}
+    limited: tuple[Refusal, ...] = ()
+    ended: tuple[tuple[str, HoldEnd], ...] = ()
 
 
 def decide(programme: Programme, member: MemberState, dossier: Dossier, fact: Fact) -> Decision:

@@ -22,6 +22,7 @@ from regulars.kernel.time import BEGINNING, NEVER, Instant, is_zone, start_of_da
 from regulars.programme import reading
 from regulars.programme.basis import Goods
 from regulars.programme.conditions import CATALOGUE, WEEKDAYS, All, AnyOf, Compare, Condition, Has, In, Not, Within
+from regulars.programme.mechanics.budget import Limit, capacity_of
 from regulars.programme.mechanics.discounts import Cumulative, Discount, Ramp, ramps
 from regulars.programme.mechanics.multiples import ONCE, Multiple, Perk
 from regulars.programme.mechanics.points import Earning, Purse, Tariff, Unit, purse, tariff
@@ -44,6 +45,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     multiply: Annotated[Multiple | None, Meta(description="Multiply the awards of a unit.")] = None
     discount: Annotated[Discount | None, Meta(description="Take money off.")] = None
     perk: Annotated[Perk | None, Meta(description="Add a gift or service to the order.")] = None
+    limit: Annotated[Limit | None, Meta(description="How much the rule may give altogether; absent: without end.")] = None
 
 
 class ReplaySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -123,6 +125,8 @@ class Version:
         self.multiples = tuple(r for r in ready if r.rule.multiply is not None)
         self.discounts = tuple(r for r in ready if r.rule.discount is not None)
         self.perks = tuple(r for r in ready if r.rule.perk is not None)
+        self.limits: dict[RuleId, Limit] = {rule.id: rule.limit for rule in document.rules if rule.limit is not None}
+        self.capacities = {capacity_of(rule): limit.most for rule, limit in self.limits.items()}
         self.is_exact = document.policies.lot_boundary == "instant"
         self.counts_anew = document.policies.multiples_on_return == "recompute" and not document.policies.returned_orders_count
         self.has_same_order_tiers = any(ladder.upgrade == "same_order" for ladder in document.tiers.values())
@@ -164,6 +168,7 @@ class Programme:
         if problems:
             raise Invalid(*problems)
         self._by_number = {version.number: version for version in self.versions}
+        self.capacities = {name: most for version in self.versions for name, most in version.capacities.items()}
         self._first = self.versions[0]
         self.is_single = len(self.versions) == 1 and self._first.applies_from == BEGINNING
 
@@ -318,8 +323,23 @@ def _rule_problems(where: str, rule: Rule, document: Document, minor: int) -> It
         yield Problem(f"{where}.multiply.by", "a multiple is 1 or more", "write 2 for double points")
     if rule.discount is not None:
         yield from _discount_problems(f"{where}.discount", rule.discount, document, minor)
+    if rule.limit is not None:
+        yield from _limit_problems(where, rule, rule.limit)
     if rule.if_ is not None:
         yield from _condition_problems(f"{where}.if", rule.if_, document, minor)
+
+
+def _limit_problems(where: str, rule: Rule, limit: Limit) -> Iterator[Problem]:
+    if rule.award is None and rule.perk is None:
+        yield Problem(f"{where}.limit", "only what is awarded or given as a perk can be limited", "take `limit` out of this rule")
+        return
+    if (limit.uses is None) == (limit.units is None):
+        have = "neither" if limit.uses is None else "both"
+        yield Problem(f"{where}.limit", f"a limit counts `uses` or `units`, this one {have}", "keep one of the two")
+    elif limit.units is not None and rule.award is None:
+        yield Problem(f"{where}.limit.units", "a perk has no units", "write `uses` instead: so many orders get it")
+    elif limit.uses is not None and limit.over == "reduce":
+        yield Problem(f"{where}.limit.over", "a use cannot be reduced", "leave `over` out, or limit the `units`")
 
 
 def _award_problems(where: str, award: Earning, document: Document) -> Iterator[Problem]:

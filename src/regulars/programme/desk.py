@@ -29,10 +29,10 @@ from regulars.ledger.lots import (
 )
 from regulars.ledger.transfers import Transfer
 from regulars.programme.definition import Programme, Version
-from regulars.programme.dossier import Holding, OrderBook, Redemption
+from regulars.programme.dossier import Holding, OrderBook
 from regulars.programme.effects import Effect
 from regulars.programme.mechanics import points
-from regulars.programme.member import MemberState
+from regulars.programme.member import MemberState, Redemption
 from regulars.programme.reasons import Reason, Refusal
 
 

@@ -3,16 +3,22 @@
 Invariant: the book alone tells what the order gave, to which lots, from which lots it was taken back, and under which version.
 """
 
+from typing import Literal
+
 import msgspec
 
 from regulars.kernel.ids import RuleId, UnitId
 from regulars.kernel.time import Instant
 from regulars.ledger.lots import Allocation
 from regulars.programme.facts import Order
-from regulars.programme.member import Situation
+from regulars.programme.member import Redemption, Situation
 
 
-class Award(msgspec.Struct, frozen=True, gc=False):
+HoldEnd = Literal["captured", "released", "expired"]
+"""The ways in which a hold ends; each hold ends in exactly one (law 11)."""
+
+
+class Award(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What one rule gives for an order: ``amount`` = the rounded ``base`` on ``basis`` minor units, times the multiple."""
 
     rule: RuleId
@@ -23,7 +29,7 @@ class Award(msgspec.Struct, frozen=True, gc=False):
     multiples: tuple[RuleId, ...] = ()
 
 
-class Holding(msgspec.Struct, frozen=True, gc=False):
+class Holding(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What an order holds in one unit: ``earned`` so far at most, ``clawed`` back of it, and where the clawed part was found.
 
     ``own`` was taken from the order's own lot, ``takes`` from other lots, ``owed`` became debt, ``written_off`` nobody's.
@@ -39,24 +45,11 @@ class Holding(msgspec.Struct, frozen=True, gc=False):
     written_off: int = 0
 
 
-class Redemption(msgspec.Struct, frozen=True, gc=False):
-    """``amount`` units that paid ``money`` minor units of an order, from which lots, and how many came ``back`` with returned goods.
+class OrderBook(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything the engine knows of one order: its first and present state, the situation it was judged in, and what it gave.
 
-    ``owed`` and ``written_off`` units were covered by no lot, because late evidence took away what had paid.
+    ``drawn`` is what it holds of limited capacities, by their names.
     """
-
-    unit: UnitId
-    amount: int
-    money: int
-    version: int
-    allocations: tuple[Allocation, ...] = ()
-    back: int = 0
-    owed: int = 0
-    written_off: int = 0
-
-
-class OrderBook(msgspec.Struct, frozen=True):
-    """Everything the engine knows of one order: its first and present state, the situation it was judged in, and what it gave."""
 
     key: str
     redemption: Redemption | None = None
@@ -70,13 +63,20 @@ class OrderBook(msgspec.Struct, frozen=True):
     holdings: dict[UnitId, Holding] = {}
     spend: int = 0
     is_counted: bool = False
+    drawn: dict[str, int] = {}
 
 
 class Dossier(msgspec.Struct, frozen=True):
-    """The book of the order that the fact names, and those of later orders where the policy `multiples_on_return` counts them anew."""
+    """The book of the order that the fact names, and those of later orders where the policy `multiples_on_return` counts them anew.
+
+    ``hold`` tells how the hold that the fact names has ended, when it is not open any more. ``granted`` is the most that the fact may draw
+    of each limited capacity, as far as anybody has asked; a capacity that is not named may be asked for everything.
+    """
 
     order: OrderBook | None = None
     later: tuple[OrderBook, ...] = ()
+    hold: HoldEnd | None = None
+    granted: dict[str, int] | None = None
 
 
 EMPTY = Dossier()

@@ -1,6 +1,6 @@
 """MemberState: the bounded snapshot of one member that a decision may read, and the situation that it offers to an order.
 
-Invariant: it holds counters, tiers, debts and open lots, never a history; folding the member's facts gives exactly this state.
+Invariant: it holds counters, tiers, debts, open lots and open holds, never a history; folding the member's facts gives exactly this state.
 """
 
 import msgspec
@@ -16,7 +16,50 @@ STATE_SCHEMA = 1
 """Raised when the fields of the stored state change."""
 
 
-class MemberState(msgspec.Struct):
+class Redemption(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """``amount`` units that paid ``money`` minor units of an order, from which lots, and how many came ``back`` with returned goods.
+
+    ``owed`` and ``written_off`` units were covered by no lot, because late evidence took away what had paid.
+    """
+
+    unit: UnitId
+    amount: int
+    money: int
+    version: int
+    allocations: tuple[Allocation, ...] = ()
+    back: int = 0
+    owed: int = 0
+    written_off: int = 0
+
+
+class Hold(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Units set aside until ``expires_at`` (the first instant after) for the order of that key, which will be charged as quoted here."""
+
+    id: str
+    order_key: str
+    redemption: Redemption
+    expires_at: Instant
+
+
+class Joined(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A merge that may be undone: what the member would be without it, and the levels that it brought."""
+
+    merge: str
+    tiers: dict[str, str] = {}
+    brought: dict[str, str] = {}
+    first_order_at: Instant | None = None
+    last_order_at: Instant | None = None
+
+
+def _epoch() -> int:
+    return ENGINE_EPOCH
+
+
+def _schema() -> int:
+    return STATE_SCHEMA
+
+
+class MemberState(msgspec.Struct, omit_defaults=True):
     """What the engine knows of one member at ``clock``. Its values are replaced, never changed in place."""
 
     id: MemberId
@@ -31,15 +74,26 @@ class MemberState(msgspec.Struct):
     debt: dict[UnitId, int] = {}
     repaid: dict[UnitId, tuple[Allocation, ...]] = {}
     programme_version: int = 0
-    engine_epoch: int = ENGINE_EPOCH
-    state_schema: int = STATE_SCHEMA
+    engine_epoch: int = msgspec.field(default_factory=_epoch)  # a factory's value is always written, whatever the default becomes
+    state_schema: int = msgspec.field(default_factory=_schema)
+    status: str = "active"
+    holds: tuple[Hold, ...] = ()
+    joined: tuple[Joined, ...] = ()
+
+    @property
+    def held(self) -> dict[UnitId, int]:
+        """Units in open holds."""
+        held: dict[UnitId, int] = {}
+        for hold in self.holds:
+            held[hold.redemption.unit] = held.get(hold.redemption.unit, 0) + hold.redemption.amount
+        return held
 
 
-class Situation(msgspec.Struct, frozen=True, gc=False):
+class Situation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Where a member stood when an order was placed: what rules may read, kept with the order so that returns are judged by it."""
 
     number: int
-    spend: int
-    tiers: dict[str, str]
-    first_order_at: Instant | None
-    previous_order_at: Instant | None
+    spend: int = 0
+    tiers: dict[str, str] = {}
+    first_order_at: Instant | None = None
+    previous_order_at: Instant | None = None

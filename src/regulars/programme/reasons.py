@@ -36,6 +36,14 @@ class Reason(StrEnum):
     CONFLICT = "conflict"
     NO_STEP = "no_step"
     NO_EFFECT = "no_effect"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    ALREADY_HELD = "already_held"
+    HOLD_CAPTURED = "hold_captured"
+    HOLD_RELEASED = "hold_released"
+    HOLD_EXPIRED = "hold_expired"
+    HOLD_UNKNOWN = "hold_unknown"
+    MEMBER_NOT_ACTIVE = "member_not_active"
+    MEMBER_CLOSED = "member_closed"
 
 
 class Refusal(msgspec.Struct, frozen=True):

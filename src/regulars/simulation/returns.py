@@ -77,6 +77,7 @@ def _kept(bought: Line, quantity: int) -> Line:
         amount=bought.amount * quantity // bought.quantity,
         discount=-(-bought.discount * quantity // bought.quantity),
         tax=bought.tax * quantity // bought.quantity,
+        cost=bought.cost * quantity // bought.quantity,
     )
 
 

@@ -1,0 +1,54 @@
+"""Budgets: how much a rule may give altogether, over all members and all time.
+
+What a rule may give is a capacity of its own, shared by everybody; what an order holds of it stands in that order's book.
+Invariant (law 6): an order never holds more of a capacity than was granted to it, and gives back what it does not need any more, unless
+the limit says that it keeps it.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from regulars.kernel.ids import RuleId
+
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How much a rule may give altogether. Exactly one of ``uses`` and ``units``."""
+
+    uses: Annotated[Positive | None, Meta(description="So many orders get what the rule gives.")] = None
+    units: Annotated[Positive | None, Meta(description="So many units are awarded by the rule altogether, multiples included.")] = None
+    over: Annotated[
+        Literal["reduce", "refuse"],
+        Meta(description="An award that does not fit any more is lowered to what is left (`reduce`, of `units` only) or not made."),
+    ] = "refuse"
+    returns: Annotated[
+        Literal["give_back", "keep"],
+        Meta(description="Whether goods that come back leave room for others (`give_back`), or what was used stays used (`keep`)."),
+    ] = "give_back"
+
+    @property
+    def most(self) -> int:
+        """How much there is of it."""
+        return self.uses or self.units or 0
+
+
+def capacity_of(rule: RuleId) -> str:
+    """The name of the capacity that limits ``rule``."""
+    return f"rule:{rule}"
+
+
+def drawn(limit: Limit, wanted: int, held: int, granted: int | None) -> int:
+    """What an order holds that ``held`` so much and wants ``wanted``; ``granted`` is the most it may add (None: nobody has asked yet)."""
+    wanted = max(wanted, held) if limit.returns == "keep" else wanted
+    if granted is None or wanted - held <= granted:
+        return wanted
+    return held + granted if limit.over == "reduce" else held
+
+
+def drawn_again(limit: Limit, wanted: int, held: int, granted: int) -> int:
+    """The same where the outcome is recorded: ``granted`` is what the order added then, or gave back (below zero)."""
+    wanted = max(wanted, held) if limit.returns == "keep" else wanted
+    return max(0, min(wanted, held + granted))
