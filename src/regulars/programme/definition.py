@@ -104,8 +104,11 @@ class Ready(msgspec.Struct, frozen=True):
 class Version:
     """One version made ready: what `decide`, `quote` and `explain` read. Immutable by convention."""
 
-    def __init__(self, document: Document) -> None:
-        """Raises ``Invalid`` with every problem found."""
+    def __init__(self, document: Document, applies_from: Instant | None = None) -> None:
+        """``applies_from`` is the instant of its publication, where the document's day came before it.
+
+        Raises ``Invalid`` with every problem found.
+        """
         problems = list(_problems(document))
         if problems:
             raise Invalid(*problems)
@@ -114,7 +117,8 @@ class Version:
         self.currency = document.currency
         self.minor = 10 ** exponent(document.currency)
         self.zone = ZoneInfo(document.time_zone)
-        self.applies_from = BEGINNING if document.applies_from is None else start_of_day(document.applies_from, self.zone)
+        own = BEGINNING if document.applies_from is None else start_of_day(document.applies_from, self.zone)
+        self.applies_from = own if applies_from is None else applies_from
         self.policies = document.policies
         self.units = document.units
         self.ladders: dict[str, Rungs] = {id: rungs(ladder, self.minor) for id, ladder in document.tiers.items()}

@@ -13,6 +13,7 @@ class Reason(StrEnum):
     UNSOUND = "unsound"
     DUPLICATE = "duplicate"
     CONTENT_DIFFERS = "content_differs"
+    OF_ANOTHER_MEMBER = "of_another_member"
     STALE = "stale"
     TOO_LATE = "too_late"
     IN_FUTURE = "in_future"

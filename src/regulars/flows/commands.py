@@ -1,0 +1,101 @@
+"""Commands: one fact for one member on its way to a decision, and what its caller hears.
+
+Invariant: the same fact told again gets the first answer, and the same key with other content is refused; neither changes anything.
+"""
+
+import msgspec
+
+from regulars.flows.settle import Told
+from regulars.kernel.ids import UnitId
+from regulars.kernel.time import Instant
+from regulars.programme.definition import Programme
+from regulars.programme.dossier import Dossier
+from regulars.programme.facts import Fact, OrderStated, Place, Remembered, TimePassed, fact_order, in_its_place
+from regulars.programme.member import MemberState
+from regulars.programme.reasons import Reason, Refusal
+from regulars.store.records import Record, Snapshot, Standing, read_book, read_record, written_fact
+from regulars.store.snapshot import Found, Seen, Wanted, wanted
+
+
+class Command(msgspec.Struct, frozen=True):
+    """``fact`` for a member of a merchant, and how it came to us; ``told.key`` is not yet filled."""
+
+    merchant_id: int
+    member_id: int
+    fact: Fact
+    told: Told = Told()
+
+    @property
+    def wanted(self) -> Wanted:
+        """What it names."""
+        return wanted(self.merchant_id, self.member_id, self.told.source, self.fact)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a caller hears: the record of the decision, whether it was made earlier, why nothing was done, and the accounts after it."""
+
+    member_id: int
+    record: Record = Record()
+    is_duplicate: bool = False
+    refusal: Refusal | None = None
+    accounts: dict[UnitId, Standing] = {}
+
+
+def known(command: Command, found: Found, snapshot: Snapshot) -> Outcome | None:
+    """The answer to a fact that was told before, or under a key that is taken; None for a new one."""
+    fact = command.fact
+    if isinstance(fact, TimePassed):
+        return None
+    seen = found.again
+    if isinstance(fact, OrderStated) and found.first is not None:
+        if found.first.member_id != command.member_id and found.book is None:
+            return _refused(command, snapshot, Reason.OF_ANOTHER_MEMBER)
+        if found.first.sequence == fact.order.sequence:
+            seen = found.first
+    if seen is None:
+        return None
+    if seen.digest != written_fact(fact)[1]:
+        return _refused(command, snapshot, Reason.CONTENT_DIFFERS)
+    record = _first_answer(seen)
+    return Outcome(command.member_id, record, True, record.refusal, snapshot.accounts)
+
+
+def key_for(command: Command, found: Found) -> str:
+    """The business key under which a new fact is remembered: of an order's first state the order's own, of others with their sequence."""
+    names = command.wanted
+    return (names.key if names.first_key is None or found.first is not None else names.first_key) or ""
+
+
+def placed(fact: Fact, now: Instant, member: MemberState, last: Place) -> Fact:
+    """``fact`` as heard ``now``; history is taken as heard in its time."""
+    if isinstance(fact, TimePassed):
+        return fact
+    heard = fact.occurred_at if isinstance(fact, OrderStated) and fact.entry == "history" else now
+    return in_its_place(msgspec.structs.replace(fact, recorded_at=heard), member.clock, last)
+
+
+def is_late(fact: Remembered, snapshot: Snapshot) -> bool:
+    """Whether it occurred before something that is folded already."""
+    return fact.occurred_at < snapshot.member.clock or fact_order(fact) < snapshot.last
+
+
+def dossier(found: Found, granted: dict[str, int] | None = None) -> Dossier:
+    """What the fact names by key, as far as it is one row; a policy may ask for later books too."""
+    book = None if found.book is None else read_book(found.book)
+    status = found.hold_status
+    ended = status if status in ("captured", "released", "expired") else None
+    return Dossier(book, (), ended, granted)  # type: ignore[arg-type]
+
+
+def counts_anew(programme: Programme, of: Dossier) -> bool:
+    """Whether a change of the order may move the numbers of later ones."""
+    return of.order is not None and of.order.situation is not None and programme.numbered(of.order.version).counts_anew
+
+
+def _refused(command: Command, snapshot: Snapshot, reason: Reason) -> Outcome:
+    subject = command.wanted.order_key or command.wanted.key or ""
+    return Outcome(command.member_id, refusal=Refusal(reason, subject), accounts=snapshot.accounts)
+
+
+def _first_answer(seen: Seen) -> Record:
+    return Record() if seen.record is None else read_record(seen.record)

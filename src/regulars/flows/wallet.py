@@ -1,0 +1,73 @@
+"""Wallet: what members hold is spent, held for an order, and adjusted by hand.
+
+Invariant: each of these is a commitment under a business key of its own: asked twice, it happens once.
+"""
+
+import asyncpg
+
+from regulars.flows.commands import Command, Outcome
+from regulars.flows.lane import Lane
+from regulars.flows.settle import Told
+from regulars.gateways.clock import Clock
+from regulars.kernel.ids import FactId, UnitId
+from regulars.kernel.time import Instant
+from regulars.programme.facts import Fact, HoldCaptured, HoldReleased, ValueAdjusted, ValueHeld, ValueRedeemed
+from regulars.store.audits import insert_audit
+from regulars.store.database import working_for
+
+_NOW = Instant(0)
+"""Commitments are dated by the lane."""
+
+
+class Wallet:
+    """The wallets of one merchant's members, as one ``source`` works with them."""
+
+    def __init__(self, lane: Lane, merchant_id: int, source: str, actor: str) -> None:
+        """``actor``: on whose behalf."""
+        self._lane = lane
+        self._merchant_id = merchant_id
+        self._told = Told(source, actor)
+
+    async def redeem(self, member_id: int, key: str, order_key: str, unit: UnitId, amount: int, payable: int) -> Outcome:
+        """Pay ``amount`` units towards an order of which ``payable`` minor units may be paid so."""
+        return await self._take(member_id, ValueRedeemed(FactId(key), order_key, unit, amount, payable, _NOW, _NOW))
+
+    async def hold(self, member_id: int, hold: str, order_key: str, unit: UnitId, amount: int, payable: int, until: Instant) -> Outcome:
+        """Set ``amount`` units aside for an order until an instant."""
+        return await self._take(member_id, ValueHeld(FactId(hold), hold, order_key, unit, amount, payable, until, _NOW, _NOW))
+
+    async def capture(self, member_id: int, hold: str, amount: int | None = None) -> Outcome:
+        """The hold pays its order, all of it or ``amount``; the rest is released."""
+        return await self._take(member_id, HoldCaptured(FactId(hold), hold, amount, _NOW, _NOW))
+
+    async def release(self, member_id: int, hold: str) -> Outcome:
+        """The hold is given up."""
+        return await self._take(member_id, HoldReleased(FactId(hold), hold, _NOW, _NOW))
+
+    async def adjust(self, pool: asyncpg.Pool, clock: Clock, member_id: int, key: str, unit: UnitId, amount: int, reason: str) -> Outcome:
+        """Give or take units by hand, for a ``reason``; leaves an audit record."""
+        fact = ValueAdjusted(FactId(key), unit, amount, reason, self._told.actor, _NOW, _NOW)
+        before = await self._balance(pool, member_id, unit)
+        outcome = await self._take(member_id, fact)
+        if not outcome.is_duplicate and outcome.refusal is None:
+            async with working_for(pool, [self._merchant_id]) as connection:
+                await insert_audit(
+                    connection,
+                    self._merchant_id,
+                    clock.now(),
+                    self._told.actor,
+                    "value.adjust",
+                    f"member {member_id}",
+                    reason,
+                    {"unit": unit, "active": before},
+                    {"unit": unit, "active": outcome.accounts[unit].active, "amount": amount, "key": key},
+                )
+        return outcome
+
+    async def _balance(self, pool: asyncpg.Pool, member_id: int, unit: UnitId) -> int:
+        async with working_for(pool, [self._merchant_id]) as connection:
+            query = "select active from account where merchant_id = $1 and member_id = $2 and unit = $3"
+            return await connection.fetchval(query, self._merchant_id, member_id, unit) or 0
+
+    async def _take(self, member_id: int, fact: Fact) -> Outcome:
+        return await self._lane.take(Command(self._merchant_id, member_id, fact, self._told))

@@ -1,0 +1,109 @@
+"""Members: who there is, and by what they are known.
+
+Invariant: outside the vault nothing here names a person; identities are keyed hashes.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from regulars.kernel.time import Instant
+from regulars.store.database import Connection
+from regulars.store.records import Snapshot, new_snapshot, read_snapshot, written
+
+Digest = tuple[str, bytes]
+"""The kind of an identity and its keyed hash."""
+
+
+class StoredMember(msgspec.Struct, frozen=True):
+    """A member as stored."""
+
+    merchant_id: int
+    member_id: int
+    status: str
+    merged_into: int | None
+    seq: int
+    enrolled_at: Instant
+    snapshot: Snapshot
+
+
+async def insert_members(connection: Connection, merchant_id: int, member_ids: Sequence[int], now: Instant) -> None:
+    """New members without a past."""
+    fresh = [new_snapshot(id) for id in member_ids]
+    await connection.execute(
+        """insert into member (merchant_id, member_id, status, seq, due_at, planned_version, engine_epoch, state_schema, snapshot,
+                enrolled_at)
+            select $1, u.id, 'active', 0, u.due_at, 0, u.epoch, u.schema, u.snapshot, $2
+            from unnest($3::bigint[], $4::bigint[], $5::int[], $6::int[], $7::json[]) as u (id, due_at, epoch, schema, snapshot)""",
+        merchant_id,
+        now,
+        list(member_ids),
+        [one.member.due_at for one in fresh],
+        [one.member.engine_epoch for one in fresh],
+        [one.member.state_schema for one in fresh],
+        [written(one) for one in fresh],
+    )
+
+
+async def find_members(connection: Connection, merchant_id: int, digests: Iterable[Digest]) -> dict[Digest, int]:
+    """Who is known by these identities."""
+    wanted = list(digests)
+    rows = await connection.fetch(
+        """select i.kind, i.digest, i.member_id from unnest($2::text[], $3::bytea[]) as u (kind, digest)
+            join identity i on i.merchant_id = $1 and i.kind = u.kind and i.digest = u.digest""",
+        merchant_id,
+        [kind for kind, _ in wanted],
+        [digest for _, digest in wanted],
+    )
+    return {(row["kind"], row["digest"]): row["member_id"] for row in rows}
+
+
+async def insert_identities(
+    connection: Connection, merchant_id: int, identities: Iterable[tuple[Digest, int]], now: Instant
+) -> dict[Digest, int]:
+    """Let members be known by identities; returns those that were somebody's already, with whose they are."""
+    given = list(identities)
+    await connection.execute(
+        """insert into identity (merchant_id, kind, digest, member_id, recorded_at)
+            select $1, u.kind, u.digest, u.member_id, $2 from unnest($3::text[], $4::bytea[], $5::bigint[]) as u (kind, digest, member_id)
+            order by 2, 3 on conflict (merchant_id, kind, digest) do nothing""",
+        merchant_id,
+        now,
+        [digest[0] for digest, _ in given],
+        [digest[1] for digest, _ in given],
+        [member_id for _, member_id in given],
+    )
+    owners = await find_members(connection, merchant_id, [digest for digest, _ in given])
+    return {digest: owners[digest] for digest, member_id in given if owners[digest] != member_id}
+
+
+async def find_member(connection: Connection, merchant_id: int, member_id: int) -> StoredMember | None:
+    """One member as they stand."""
+    row = await connection.fetchrow(
+        """select merchant_id, member_id, status, merged_into, seq, enrolled_at, snapshot from member
+            where merchant_id = $1 and member_id = $2""",
+        merchant_id,
+        member_id,
+    )
+    if row is None:
+        return None
+    *columns, snapshot = row
+    return StoredMember(*columns, read_snapshot(snapshot))
+
+
+async def list_due(connection: Connection, now: Instant, live: dict[int, int], after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+    """Members for whom time has something to do, or who stand under another version than the one that is ``live`` at their merchant:
+    the next ``limit`` of them by merchant and id."""
+    rows = await connection.fetch(
+        """select m.merchant_id, m.member_id from unnest($2::bigint[], $3::int[]) as l (merchant_id, version)
+            join member m using (merchant_id)
+            where (m.due_at <= $1 or m.planned_version <> l.version) and m.status not in ('merged', 'erased')
+                and (m.merchant_id, m.member_id) > ($4, $5)
+            order by 1, 2 limit $6""",
+        now,
+        list(live),
+        list(live.values()),
+        *after,
+        limit,
+    )
+    return [(row[0], row[1]) for row in rows]

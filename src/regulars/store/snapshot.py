@@ -1,0 +1,89 @@
+"""Snapshot: what a batch of commands may know, read in one statement that locks their members.
+
+Invariant: members are locked in the order of their ids, so that batches of any number of processes wait for each other and never for
+ever; what is read was committed before the lock was granted.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from regulars.programme.facts import OrderStated, Remembered, TimePassed
+from regulars.store.database import Connection
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What one command names: its member, the business keys of its fact, an order, a hold."""
+
+    merchant_id: int
+    member_id: int
+    source: str = ""
+    first_key: str | None = None
+    key: str | None = None
+    order_key: str | None = None
+    hold: str | None = None
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A fact that came before under the same key."""
+
+    member_id: int
+    sequence: int
+    digest: bytes
+    record: bytes | None
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What the memory holds for one command; bodies as they are stored."""
+
+    status: str | None
+    merged_into: int | None
+    seq: int
+    snapshot: bytes
+    revision: int
+    book: bytes | None
+    hold_status: str | None
+    first: Seen | None
+    again: Seen | None
+
+
+def wanted(merchant_id: int, member_id: int, source: str, fact: Remembered | TimePassed) -> Wanted:
+    """What ``fact`` names.
+
+    The first state of an order is remembered under the order's own key, later ones with their sequence; anything else under its id.
+    """
+    if isinstance(fact, TimePassed):
+        return Wanted(merchant_id, member_id)
+    if isinstance(fact, OrderStated):
+        order = fact.order
+        return Wanted(merchant_id, member_id, order.source, f"order/{order.id}", f"order/{order.id}#{order.sequence}", order.key)
+    key = f"{type(fact).__struct_config__.tag}/{fact.id}"
+    return Wanted(merchant_id, member_id, source, None, key, getattr(fact, "order_key", None), getattr(fact, "hold", None))
+
+
+async def take_snapshot(connection: Connection, commands: Sequence[Wanted]) -> list[Found | None]:
+    """What each command may know, in their order, members locked until the transaction ends; None for a member who is unknown."""
+    rows = await connection.fetch(
+        "select * from take_snapshot($1::bigint[], $2::bigint[], $3, $4, $5, $6, $7)",
+        [one.merchant_id for one in commands],
+        [one.member_id for one in commands],
+        [one.source for one in commands],
+        [one.first_key for one in commands],
+        [one.key for one in commands],
+        [one.order_key for one in commands],
+        [one.hold for one in commands],
+    )
+    found: list[Found | None] = [None] * len(commands)
+    for row in rows:
+        found[row[0] - 1] = _found(row)
+    return found
+
+
+def _found(row: Any) -> Found | None:
+    (_, status, into, seq, snapshot, revision, book, hold, owner, sequence, digest, record, owner2, digest2, record2) = row
+    if status is None:
+        return None
+    first = None if owner is None else Seen(owner, sequence, digest, record)
+    again = None if owner2 is None else Seen(owner2, 0, digest2, record2)
+    return Found(status, into, seq, snapshot, revision, book, hold, first, again)

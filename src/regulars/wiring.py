@@ -1,0 +1,62 @@
+"""Wiring: the parts of a running service, put together and taken apart.
+
+Invariant: nothing below knows what stands beside it; here alone is said which clock, which database, which key.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import msgspec
+
+from regulars.config import Config
+from regulars.flows.lane import Lane
+from regulars.flows.programmes import Programmes
+from regulars.gateways.clock import Clock, SystemClock
+from regulars.gateways.keys import Keyring, read_keyring
+from regulars.gateways.postgres import Server
+from regulars.store.database import open_pool
+from regulars.store.schema import migrate
+
+
+class Service(msgspec.Struct, frozen=True):
+    """A running service: its database (``url`` as the owner, ``pool`` as the service's role), its lane, its clock and its keys."""
+
+    url: str
+    pool: asyncpg.Pool
+    lane: Lane
+    programmes: Programmes
+    clock: Clock
+    keyring: Keyring
+
+
+@asynccontextmanager
+async def open_database(config: Config) -> AsyncIterator[str]:
+    """The address of the database: the one that is configured, or the embedded server, running while it is used."""
+    if config.database_url is not None:
+        yield config.database_url
+        return
+    server = Server(config.home / "postgres")
+    await asyncio.to_thread(server.start)
+    try:
+        yield server.url
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+@asynccontextmanager
+async def open_service(config: Config, clock: Clock | None = None, connections: int = 12) -> AsyncIterator[Service]:
+    """Everything, brought to the present and ready. Raises ``Invalid`` and its kin in sentences."""
+    clock = clock or SystemClock()
+    keyring = read_keyring(config.home, config.vault_key)
+    async with open_database(config) as url:
+        await migrate(url, clock.now())
+        pool = await open_pool(url, connections)
+        programmes = Programmes()
+        lane = Lane(pool, programmes, clock)
+        try:
+            yield Service(url, pool, lane, programmes, clock, keyring)
+        finally:
+            await lane.close()
+            await pool.close()
