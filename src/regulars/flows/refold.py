@@ -139,5 +139,3 @@ def stands(programme: Programme, past: Past, joined: Mapping[FactId, tuple[Remem
     books = {id: books_of(programme, facts) for id, facts in joined.items()}
     member = past.snapshot.member
     return fold(programme, member.id, past.facts, member.clock, joined=books).member == member
-
-

@@ -1,7 +1,7 @@
 """Replays: a programme over an order file, members spread over the processors.
 
-No bridge is crossed (a programme of this version has none), so members replay apart from each other, exactly; each process reads its own
-share of them from the file, and one member at a time is in memory.
+Members replay apart from each other, exactly; each process reads its own share of them from the file, and one member at a time is in
+memory. Where rules have limits, members share them: one process then replays all of them in order of time.
 """
 
 import multiprocessing
@@ -18,6 +18,7 @@ import msgspec
 from regulars.gateways.orderfiles import Columns, OrderFile
 from regulars.gateways.programmefiles import read_programme
 from regulars.kernel.errors import Invalid, NotFound, Problem
+from regulars.kernel.ids import MemberId
 from regulars.kernel.time import is_zone, local_day, start_of_day
 from regulars.programme.definition import Programme
 from regulars.programme.explain import Passage, Told, explain_member, explain_order
@@ -60,6 +61,8 @@ def run(request: Replay, progress: Progress = lambda *_: None) -> dict[str, Any]
     total = prepared.file.order_count()
     most = multiprocessing.cpu_count()
     processes = min(most, request.processes or (1 if total < _WORTH_A_PROCESS else most))
+    if prepared.programme.capacities:
+        processes = 1
     if processes == 1:
         figures = Figures()
         version = prepared.programme.latest
@@ -117,8 +120,13 @@ def explained_member(request: Replay, member: str) -> list[Passage]:
 def told(prepared: Prepared, member: str) -> list[Told]:
     """Every fact of one member with its decision. Raises ``NotFound``."""
     history: list[Told] = []
-    for one in prepared.file.histories(prepared.programme.latest.currency, member=member):
-        replay_member(prepared.programme, one, prepared.assumptions, Figures(), history.append)
+    currency = prepared.programme.latest.currency
+    if prepared.programme.capacities:  # what is left for one member is known only from all of them
+        listeners = {MemberId(member): history.append}
+        replay(prepared.programme, prepared.file.histories(currency), prepared.assumptions, Figures(), listeners)
+    else:
+        for one in prepared.file.histories(currency, member=member):
+            replay_member(prepared.programme, one, prepared.assumptions, Figures(), history.append)
     if not history:
         reason = f"nobody of that number bought anything in {prepared.file.path} before {prepared.as_of}"
         raise NotFound(Problem(f"member {member}", reason, "`regulars orders check` shows examples of the file's rows"))

@@ -5,6 +5,7 @@ leave.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,17 @@ from regulars.ledger.lots import Lot
 from regulars.ledger.transfers import Transfer
 from regulars.programme.decide import Decision
 from regulars.programme.dossier import OrderBook
-from regulars.programme.facts import Fact, Order, OrderStated, TimePassed, ValueHeld, fact_order
+from regulars.programme.facts import (
+    Fact,
+    HoldCaptured,
+    HoldReleased,
+    Order,
+    OrderStated,
+    TimePassed,
+    ValueHeld,
+    ValueRedeemed,
+    fact_order,
+)
 from regulars.programme.fold import Folded
 from regulars.store import tables
 from regulars.store.records import Record, Snapshot, Standing, written, written_book, written_fact
@@ -37,7 +48,19 @@ class Told(msgspec.Struct, frozen=True):
 class Seat:
     """One member at the desk: where they stood, what was decided since, and the books that were opened."""
 
-    __slots__ = ("_books", "_changed", "_lots", "_sheet", "before", "member_id", "merchant_id", "recorded_at", "seq", "snapshot")
+    __slots__ = (
+        "_books",
+        "_changed",
+        "_lots",
+        "_sheet",
+        "before",
+        "member_id",
+        "merchant_id",
+        "merged_into",
+        "recorded_at",
+        "seq",
+        "snapshot",
+    )
 
     def __init__(self, sheet: Sheet, merchant_id: int, member_id: int, seq: int, snapshot: Snapshot, recorded_at: Instant) -> None:
         """Everything is written on ``sheet`` as recorded at ``recorded_at``; ``seq`` is the number of the member's last decision."""
@@ -46,6 +69,7 @@ class Seat:
         self.member_id = member_id
         self.before = self.seq = seq
         self.snapshot = snapshot
+        self.merged_into: int | None = None
         self.recorded_at = recorded_at
         self._lots = snapshot.member.lots
         self._books: dict[str, OrderBook] = {}
@@ -53,6 +77,7 @@ class Seat:
 
     def post(self, fact: Fact, decision: Decision, told: Told, grants: dict[str, int] | None = None) -> Record:
         """Post one decision; ``grants`` is what capacities gave it. Returns the record of the fact."""
+        before = {unit: msgspec.structs.asdict(held) for unit, held in self.snapshot.accounts.items()} if is_by_hand(fact) else None
         record = self._begin(fact, decision, told, grants)
         self._add_transfers(_transfers(decision), record)
         self._add_draws(decision.draws)
@@ -62,6 +87,8 @@ class Seat:
             self._books[book.key] = book
         if decision.order is not None:
             self._books[decision.order.key] = decision.order
+        if before is not None and decision.refusal is None:
+            self._add_audit(fact, told, before)
         return record
 
     def post_late(
@@ -91,6 +118,7 @@ class Seat:
             self.before,
             self.seq,
             member.status,
+            self.merged_into,
             member.due_at,
             member.programme_version,
             member.engine_epoch,
@@ -207,6 +235,22 @@ class Seat:
                 row = (id, hold.order_key, hold.redemption.unit, hold.redemption.amount, status, hold.expires_at)
                 self._sheet.add(tables.hold, *ids, *row)
 
+    def _add_audit(self, fact: Fact, told: Told, before: dict[str, Any]) -> None:
+        """One record of what somebody did by hand (law 29): who, why, before, after."""
+        after = {unit: msgspec.structs.asdict(held) for unit, held in self.snapshot.accounts.items()}
+        self._sheet.add(
+            tables.audit,
+            self.merchant_id,
+            self.recorded_at,
+            self.member_id,
+            told.actor,
+            tag_of(fact),
+            f"member {self.member_id}",
+            getattr(fact, "reason", ""),
+            msgspec.json.encode(before),
+            msgspec.json.encode(after),
+        )
+
     # What is held
 
     def _write_lots(self) -> None:
@@ -288,6 +332,11 @@ def record_of(decision: Decision, grants: dict[str, int] | None) -> Record:
     return Record(
         decision.version, decision.refusal, decision.granted, grants, decision.limited, order.situation, order.awards, order.perks, others
     )
+
+
+def is_by_hand(fact: Fact) -> bool:
+    """Whether somebody of the staff did it."""
+    return not isinstance(fact, (OrderStated, TimePassed, ValueRedeemed, ValueHeld, HoldCaptured, HoldReleased))
 
 
 def tag_of(fact: Fact) -> str:

@@ -3,17 +3,12 @@
 Invariant: each of these is a commitment under a business key of its own: asked twice, it happens once.
 """
 
-import asyncpg
-
 from regulars.flows.commands import Command, Outcome
 from regulars.flows.lane import Lane
 from regulars.flows.settle import Told
-from regulars.gateways.clock import Clock
 from regulars.kernel.ids import FactId, UnitId
 from regulars.kernel.time import Instant
 from regulars.programme.facts import Fact, HoldCaptured, HoldReleased, ValueAdjusted, ValueHeld, ValueRedeemed
-from regulars.store.audits import insert_audit
-from regulars.store.database import working_for
 
 _NOW = Instant(0)
 """Commitments are dated by the lane."""
@@ -44,30 +39,9 @@ class Wallet:
         """The hold is given up."""
         return await self._take(member_id, HoldReleased(FactId(hold), hold, _NOW, _NOW))
 
-    async def adjust(self, pool: asyncpg.Pool, clock: Clock, member_id: int, key: str, unit: UnitId, amount: int, reason: str) -> Outcome:
+    async def adjust(self, member_id: int, key: str, unit: UnitId, amount: int, reason: str) -> Outcome:
         """Give or take units by hand, for a ``reason``; leaves an audit record."""
-        fact = ValueAdjusted(FactId(key), unit, amount, reason, self._told.actor, _NOW, _NOW)
-        before = await self._balance(pool, member_id, unit)
-        outcome = await self._take(member_id, fact)
-        if not outcome.is_duplicate and outcome.refusal is None:
-            async with working_for(pool, [self._merchant_id]) as connection:
-                await insert_audit(
-                    connection,
-                    self._merchant_id,
-                    clock.now(),
-                    self._told.actor,
-                    "value.adjust",
-                    f"member {member_id}",
-                    reason,
-                    {"unit": unit, "active": before},
-                    {"unit": unit, "active": outcome.accounts[unit].active, "amount": amount, "key": key},
-                )
-        return outcome
-
-    async def _balance(self, pool: asyncpg.Pool, member_id: int, unit: UnitId) -> int:
-        async with working_for(pool, [self._merchant_id]) as connection:
-            query = "select active from account where merchant_id = $1 and member_id = $2 and unit = $3"
-            return await connection.fetchval(query, self._merchant_id, member_id, unit) or 0
+        return await self._take(member_id, ValueAdjusted(FactId(key), unit, amount, reason, self._told.actor, _NOW, _NOW))
 
     async def _take(self, member_id: int, fact: Fact) -> Outcome:
         return await self._lane.take(Command(self._merchant_id, member_id, fact, self._told))

@@ -38,11 +38,7 @@ async def read_past(connection: Connection, merchant_id: int, member_id: int) ->
         read_snapshot(row["snapshot"]),
         await read_facts(connection, merchant_id, member_id),
         await read_transfers(connection, merchant_id, member_id),
-        dict(
-            await connection.fetch(
-                "select capacity, sum(amount)::bigint from draw where merchant_id = $1 and member_id = $2 group by 1", merchant_id, member_id
-            )
-        ),
+        dict(await connection.fetch(_DRAWS, merchant_id, member_id)),
     )
 
 
@@ -70,6 +66,7 @@ async def read_books(connection: Connection, merchant_id: int, member_id: int) -
     return {book.key: book for book in books}
 
 
+_DRAWS = "select capacity, sum(amount)::bigint from draw where merchant_id = $1 and member_id = $2 group by 1"
 _TRANSFERS = """
     select t.unit, t.movement, t.source, t.target, t.amount, t.value_at, t.cause, t.lot,
         (select array_agg(a.lot order by a.lot) from allocation a where a.merchant_id = t.merchant_id and a.member_id = t.member_id

@@ -64,9 +64,10 @@ async def insert_identities(
     """Let members be known by identities; returns those that were somebody's already, with whose they are."""
     given = list(identities)
     await connection.execute(
-        """insert into identity (merchant_id, kind, digest, member_id, recorded_at)
-            select $1, u.kind, u.digest, u.member_id, $2 from unnest($3::text[], $4::bytea[], $5::bigint[]) as u (kind, digest, member_id)
-            order by 2, 3 on conflict (merchant_id, kind, digest) do nothing""",
+        """insert into identity (merchant_id, kind, digest, member_id, origin_member_id, recorded_at)
+            select $1, u.kind, u.digest, u.member_id, u.member_id, $2 from unnest($3::text[], $4::bytea[], $5::bigint[]) as u (kind, digest, member_id)
+            order by 2, 3
+            on conflict (merchant_id, kind, digest) do nothing""",
         merchant_id,
         now,
         [digest[0] for digest, _ in given],
@@ -91,19 +92,47 @@ async def find_member(connection: Connection, merchant_id: int, member_id: int) 
     return StoredMember(*columns, read_snapshot(snapshot))
 
 
-async def list_due(connection: Connection, now: Instant, live: dict[int, int], after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
-    """Members for whom time has something to do, or who stand under another version than the one that is ``live`` at their merchant:
-    the next ``limit`` of them by merchant and id."""
+async def list_due(connection: Connection, merchant_id: int, now: Instant, version: int, after: int, limit: int) -> list[int]:
+    """The next ``limit`` members, by id, for whom time has something to do or who stand under another version than the live one."""
     rows = await connection.fetch(
-        """select m.merchant_id, m.member_id from unnest($2::bigint[], $3::int[]) as l (merchant_id, version)
-            join member m using (merchant_id)
-            where (m.due_at <= $1 or m.planned_version <> l.version) and m.status not in ('merged', 'erased')
-                and (m.merchant_id, m.member_id) > ($4, $5)
-            order by 1, 2 limit $6""",
+        """select member_id from member
+            where merchant_id = $1 and (due_at <= $2 or planned_version <> $3) and status not in ('merged', 'erased') and seq > 0
+                and member_id > $4
+            order by member_id limit $5""",
+        merchant_id,
         now,
-        list(live),
-        list(live.values()),
-        *after,
+        version,
+        after,
         limit,
     )
-    return [(row[0], row[1]) for row in rows]
+    return [row[0] for row in rows]
+
+
+async def absorbed_members(connection: Connection, merchant_id: int, member_id: int) -> list[int]:
+    """Who was merged into the member, and who into those."""
+    rows = await connection.fetch(
+        """with recursive own as (
+                select member_id from member where merchant_id = $1 and merged_into = $2
+                union select m.member_id from member m join own on m.merchant_id = $1 and m.merged_into = own.member_id)
+            select member_id from own order by 1""",
+        merchant_id,
+        member_id,
+    )
+    return [row[0] for row in rows]
+
+
+async def forget_identities(connection: Connection, merchant_id: int, member_ids: Sequence[int], until: Instant) -> None:
+    """Nobody is known by these members' identities any more; keyed hashes stay as traces ``until`` an instant."""
+    await connection.execute(
+        """with gone as (delete from identity where merchant_id = $1 and member_id = any ($2) returning kind, digest)
+            insert into identity_trace (merchant_id, kind, digest, until) select $1, kind, digest, $3 from gone
+            on conflict do nothing""",
+        merchant_id,
+        list(member_ids),
+        until,
+    )
+
+
+async def forget_traces(connection: Connection, now: Instant) -> None:
+    """Traces whose time is over go."""
+    await connection.execute("delete from identity_trace where until <= $1", now)

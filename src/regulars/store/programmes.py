@@ -70,6 +70,16 @@ async def settle_statuses(connection: Connection, merchant_id: int, now: Instant
     )
 
 
+async def live_versions(connection: Connection, now: Instant) -> dict[int, int]:
+    """The version in force at each merchant."""
+    rows = await connection.fetch(
+        """select distinct on (merchant_id) merchant_id, version from programme
+            where status <> 'draft' and applies_from <= $1 order by merchant_id, applies_from desc""",
+        now,
+    )
+    return dict(rows)
+
+
 async def set_capacity(connection: Connection, merchant_id: int, capacity: str, most: int) -> None:
     """Set how much there is of a capacity; what is drawn already stays drawn, and never more than ``most`` and that is given."""
     await connection.execute(

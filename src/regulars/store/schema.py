@@ -27,6 +27,19 @@ _OLDEST = 15
 _UTC = ZoneInfo("UTC")
 
 
+_ROLE = f"""
+do $$ begin
+    if not exists (select from pg_roles where rolname = '{APP_ROLE}') then
+        create role {APP_ROLE} nologin;
+    end if;
+    if not pg_has_role(current_user, '{APP_ROLE}', 'member') then
+        execute 'grant {APP_ROLE} to ' || quote_ident(current_user);
+    end if;
+exception when duplicate_object or unique_violation then null;
+end $$
+"""
+
+
 async def migrate(url: str, now: Instant) -> None:
     """Bring the database at ``url`` to the newest revision and make its partitions. Raises ``Invalid`` when it cannot be."""
     owner = await asyncpg.connect(url)
@@ -51,13 +64,7 @@ async def prepare(owner: asyncpg.Connection) -> None:
     if version.major < _OLDEST:
         raise Invalid(Problem("database", f"the server is PostgreSQL {version.major}", f"use PostgreSQL {_OLDEST} or newer"))
     try:
-        await owner.execute(
-            f"""do $$ begin
-                if not exists (select from pg_roles where rolname = '{APP_ROLE}') then create role {APP_ROLE} nologin; end if;
-                if not pg_has_role(current_user, '{APP_ROLE}', 'member') then execute 'grant {APP_ROLE} to ' || quote_ident(current_user); end if;
-            exception when duplicate_object or unique_violation then null;
-            end $$"""
-        )
+        await owner.execute(_ROLE)
     except asyncpg.InsufficientPrivilegeError:
         hint = f"as an administrator: create role {APP_ROLE} nologin; grant {APP_ROLE} to THE_USER_OF_THE_URL"
         raise Invalid(Problem("database", f"the role {APP_ROLE} is missing and may not be created", hint)) from None

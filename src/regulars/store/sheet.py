@@ -73,6 +73,7 @@ MOVES = (
     ("before", "bigint"),
     ("seq", "bigint"),
     ("status", "text"),
+    ("merged_into", "bigint"),
     ("due_at", "bigint"),
     ("planned_version", "int"),
     ("engine_epoch", "int"),
@@ -91,7 +92,7 @@ _ALWAYS = (
     tables.lot,
     tables.outbox,
 )
-_SELDOM = (tables.allocation, tables.hold, tables.draw)
+_SELDOM = (tables.allocation, tables.hold, tables.draw, tables.audit)
 
 _REPLACED: dict[Table, str] = {
     tables.order_book: "sequence placed_at currency scale rate_numerator rate_denominator rate_source is_counted book",

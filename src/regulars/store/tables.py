@@ -54,9 +54,7 @@ programme = _table(
     _numbers("recorded_at"),
 )
 capacity = _table("capacity", "merchant_id capacity", _numbers("merchant_id"), _texts("capacity"), _numbers("most free"))
-capacity_lease = _table(
-    "capacity_lease", "merchant_id capacity lane", _numbers("merchant_id"), _texts("capacity lane"), _numbers("free")
-)
+capacity_lease = _table("capacity_lease", "merchant_id capacity lane", _numbers("merchant_id"), _texts("capacity lane"), _numbers("free"))
 seal = _table(
     "seal",
     "merchant_id month",
@@ -103,7 +101,7 @@ identity = _table(
     _numbers("merchant_id"),
     _texts("kind"),
     _of(LargeBinary, "digest"),
-    _numbers("member_id recorded_at"),
+    _numbers("member_id origin_member_id recorded_at"),
 )
 identity_trace = _table(
     "identity_trace", "merchant_id kind digest", _numbers("merchant_id"), _texts("kind"), _of(LargeBinary, "digest"), _numbers("until")

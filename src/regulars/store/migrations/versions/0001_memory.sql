@@ -132,6 +132,7 @@ create table identity (
     kind text not null check (kind in ('customer', 'email', 'phone', 'card', 'device')),
     digest bytea not null,
     member_id bigint not null,
+    origin_member_id bigint not null,
     recorded_at bigint not null,
     primary key (merchant_id, kind, digest),
     foreign key (merchant_id, member_id) references member

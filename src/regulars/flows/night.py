@@ -1,0 +1,69 @@
+"""Night: whatever time does to members - activation, expiry, the end of holds, another version - is done by one walk over those for whom
+something is due.
+
+Invariant: the walk may run late, twice, or in several processes at once; each member stands where their dates put them.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import asyncpg
+import msgspec
+
+from regulars.flows.commands import Command
+from regulars.flows.lane import Lane
+from regulars.flows.seals import seal_months
+from regulars.flows.settle import SYSTEM, Told
+from regulars.gateways.clock import Clock
+from regulars.programme.facts import TimePassed
+from regulars.store.database import working_for
+from regulars.store.house import list_merchants
+from regulars.store.members import forget_traces, list_due
+from regulars.store.programmes import live_versions, settle_statuses
+
+PORTION = 1000
+"""Members that are walked at once."""
+
+
+class Walked(msgspec.Struct):
+    """What a night did."""
+
+    members: int = 0
+    failed: list[str] = []
+    sealed: dict[int, list[str]] = {}
+
+
+async def walk(pool: asyncpg.Pool, lane: Lane, clock: Clock, progress: Callable[[int], None] = lambda _: None) -> Walked:
+    """Walk every member for whom something is due by now, and do the chores of the house. One member's failure harms no other."""
+    night = Walked(failed=[], sealed={})
+    async with working_for(pool, []) as connection:
+        merchants = list(await list_merchants(connection))
+    for merchant_id in merchants:
+        async with working_for(pool, [merchant_id]) as connection:
+            await settle_statuses(connection, merchant_id, clock.now())
+            await forget_traces(connection, clock.now())
+        await _walk_members(pool, lane, clock, merchant_id, night, progress)
+        if sealed := await seal_months(pool, clock, merchant_id):
+            night.sealed[merchant_id] = sealed
+    return night
+
+
+async def _walk_members(
+    pool: asyncpg.Pool, lane: Lane, clock: Clock, merchant_id: int, night: Walked, progress: Callable[[int], None]
+) -> None:
+    now, after = clock.now(), -1
+    while True:
+        async with working_for(pool, [merchant_id]) as connection:
+            version = (await live_versions(connection, now)).get(merchant_id)
+            due = [] if version is None else await list_due(connection, merchant_id, now, version, after, PORTION)
+        if not due:
+            return
+        told = Told("", SYSTEM)
+        commands = [Command(merchant_id, member_id, TimePassed(now), told) for member_id in due]
+        for command, answer in zip(commands, await asyncio.gather(*map(lane.take, commands), return_exceptions=True), strict=True):
+            if isinstance(answer, BaseException):
+                night.failed.append(f"member {command.member_id}: {answer}")
+            else:
+                night.members += 1
+        after = due[-1]
+        progress(night.members)
