@@ -5,7 +5,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from string import Formatter
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 from pages import ROOT
@@ -14,6 +14,7 @@ from regulars.kernel.amount import Rounding
 from regulars.ledger.accounts import Movement
 from regulars.locale import LANGUAGES, catalogue
 from regulars.programme.conditions import All, AnyOf, Condition, Not
+from regulars.programme.facts import StatusChanged
 from regulars.programme.reasons import Reason
 
 OPS = [node.__struct_config__.tag for node in get_args(Condition) if node not in (All, AnyOf, Not)]
@@ -22,6 +23,7 @@ FAMILIES = {
     "reason": [str(reason) for reason in Reason],
     "rounding": [f"{mode}.{level}" for mode, level in itertools.product(Rounding, ("order", "line"))],
     "condition.unmet": [f"{negation}{op}" for op in OPS for negation in ("", "not_")],
+    "status": [*get_args(get_type_hints(StatusChanged)["status"])],
     "move": [
         *(str(movement) for movement in Movement),
         "accrual.pending",
@@ -32,6 +34,7 @@ FAMILIES = {
         "reinstatement.pending",
         "reinstatement.debt",
         "reinstatement.written_off",
+        "reinstatement.expired",
         "hold.debt",
         "hold.written_off",
         "release.debt",

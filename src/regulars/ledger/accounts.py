@@ -45,3 +45,5 @@ class Movement(StrEnum):
 
 
 MEMBER_ACCOUNTS = (Account.PENDING, Account.ACTIVE, Account.HELD, Account.DEBT)
+LOT_ACCOUNTS = (Account.PENDING, Account.ACTIVE)
+"""Those whose balance is the sum of open lots."""

@@ -3,7 +3,7 @@
 Invariant: the last line of a statement is the balance, and the balance is the sum of the open lots.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -25,35 +25,44 @@ class Line(msgspec.Struct, frozen=True):
     active: int
     pending: int
     cause: str
+    held_change: int = 0
+    held: int = 0
 
 
 def statement(transfers: Iterable[Transfer], unit: UnitId) -> list[Line]:
     """The lines of one unit in the order of posting."""
-    lines, active, pending = [], 0, 0
+    lines, active, pending, held = [], 0, 0, 0
     for transfer in transfers:
         if transfer.unit != unit:
             continue
         by_active = _change(transfer, Account.ACTIVE)
         by_pending = _change(transfer, Account.PENDING)
+        by_held = _change(transfer, Account.HELD)
         active += by_active
         pending += by_pending
-        lines.append(Line(transfer.value_at, transfer.movement, unit, by_active, by_pending, active, pending, transfer.cause))
+        held += by_held
+        lines.append(
+            Line(transfer.value_at, transfer.movement, unit, by_active, by_pending, active, pending, transfer.cause, by_held, held)
+        )
     return lines
 
 
-def reconcile(transfers: Sequence[Transfer], lots: Iterable[Lot], debt: dict[UnitId, int]) -> dict[str, int]:
-    """Differences between entries and open lots per ``unit/account``; empty when everything adds up (law 19)."""
+def reconcile(
+    transfers: Sequence[Transfer], lots: Iterable[Lot], debt: Mapping[UnitId, int], held: Mapping[UnitId, int] = {}
+) -> dict[str, int]:
+    """Differences between entries and what is open - lots, debts, holds - per ``unit/account``; empty when all adds up (law 19)."""
     lots = tuple(lots)
     sums = balances(transfers)
-    units = {unit for unit, _ in sums} | {lot.unit for lot in lots} | set(debt)
+    units = {unit for unit, _ in sums} | {lot.unit for lot in lots} | set(debt) | set(held)
     differences = {}
     for unit in sorted(units):
-        held = {
+        open_balances = {
             Account.ACTIVE: active_balance(lots, unit),
             Account.PENDING: pending_balance(lots, unit),
+            Account.HELD: held.get(unit, 0),
             Account.DEBT: -debt.get(unit, 0),
         }
-        for account, expected in held.items():
+        for account, expected in open_balances.items():
             if sums[unit, account] != expected:
                 differences[f"{unit}/{account}"] = sums[unit, account] - expected
         if total := sum(amount for (of, _), amount in sums.items() if of == unit):

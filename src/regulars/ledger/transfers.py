@@ -10,7 +10,7 @@ import msgspec
 
 from regulars.kernel.ids import LotId, UnitId
 from regulars.kernel.time import Instant
-from regulars.ledger.accounts import Account, Movement
+from regulars.ledger.accounts import LOT_ACCOUNTS, Account, Movement
 from regulars.ledger.lots import Allocation
 
 
@@ -31,6 +31,10 @@ class Transfer(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=Tr
     lot: LotId | None = None
     allocations: tuple[Allocation, ...] = ()
 
+    def by_lot(self) -> list[tuple[LotId | None, int]]:
+        """How much of it concerns which lot; None for what lies in no lot."""
+        return [(part.lot.id, part.amount) for part in self.allocations] or [(self.lot, self.amount)]
+
 
 def balances(transfers: Iterable[Transfer]) -> Counter[tuple[UnitId, Account]]:
     """What the transfers leave on each (unit, account)."""
@@ -39,3 +43,14 @@ def balances(transfers: Iterable[Transfer]) -> Counter[tuple[UnitId, Account]]:
         sums[transfer.unit, transfer.source] -= transfer.amount
         sums[transfer.unit, transfer.target] += transfer.amount
     return sums
+
+
+def lot_balances(transfers: Iterable[Transfer]) -> Counter[LotId]:
+    """What the transfers leave in each lot; closed lots are not among them."""
+    sums: Counter[LotId] = Counter()
+    for transfer in transfers:
+        change = (transfer.target in LOT_ACCOUNTS) - (transfer.source in LOT_ACCOUNTS)
+        for lot, amount in transfer.by_lot():
+            if lot is not None:
+                sums[lot] += change * amount
+    return Counter({lot: amount for lot, amount in sums.items() if amount})

@@ -13,7 +13,6 @@ from regulars.ledger.lots import Allocation
 from regulars.programme.facts import Order
 from regulars.programme.member import Redemption, Situation
 
-
 HoldEnd = Literal["captured", "released", "expired"]
 """The ways in which a hold ends; each hold ends in exactly one (law 11)."""
 

@@ -19,13 +19,29 @@ from regulars.ledger.lots import Allocation
 from regulars.ledger.transfers import Transfer
 from regulars.programme.basis import Basis
 from regulars.programme.conditions import CATALOGUE, Leaf, View
-from regulars.programme.decide import Decision, kept_value
+from regulars.programme.decide import Decision
 from regulars.programme.definition import Programme, Ready, Version
 from regulars.programme.desk import is_of
 from regulars.programme.dossier import Award, OrderBook
 from regulars.programme.effects import ChangeTier, GrantPerk, RevokePerk
 from regulars.programme.entitlement import view_of
-from regulars.programme.facts import Fact, Order, OrderStated, TimePassed, ValueRedeemed
+from regulars.programme.facts import (
+    Fact,
+    HoldCaptured,
+    HoldReleased,
+    MemberAbsorbed,
+    MemberMerged,
+    MergeRestored,
+    MergeUndone,
+    Order,
+    OrderStated,
+    StatusChanged,
+    TimePassed,
+    ValueAdjusted,
+    ValueHeld,
+    ValueRedeemed,
+)
+from regulars.programme.orders import kept_value
 from regulars.programme.quote import silent_rules
 from regulars.programme.reasons import Reason, Refusal
 from regulars.programme.stacking import Applied
@@ -68,8 +84,10 @@ def _of_order(programme: Programme, told: Told, key: str) -> Iterator[Passage]:
     version = programme.numbered(decision.version) if decision.version else programme.latest
     if isinstance(fact, OrderStated) and fact.order.key == key:
         yield from _stated(version, told, fact)
-    elif isinstance(fact, ValueRedeemed) and fact.order_key == key:
-        yield _redeemed(version, fact, decision)
+    elif isinstance(fact, (ValueRedeemed, ValueHeld)) and fact.order_key == key:
+        yield _redeemed(version, fact, decision) if isinstance(fact, ValueRedeemed) else _held(version, fact, decision)
+    elif isinstance(fact, HoldCaptured) and decision.order is not None and decision.order.key == key:
+        yield _captured(version, fact, decision)
     else:
         yield from _touching(version, told, key)
 
@@ -88,7 +106,12 @@ def _stated(version: Version, told: Told, fact: OrderStated) -> Iterator[Passage
         key = "order.returned_whole" if not order.lines else "order.changed"
         yield Passage(
             text(key, **args),
-            (*_awards(version, book, order), *_perks(version, decision, order.key), *_moves(version, decision, order.key)),
+            (
+                *_awards(version, book, order),
+                *_perks(version, decision, order.key),
+                *_limited(decision, book),
+                *_moves(version, decision, order.key),
+            ),
         )
 
 
@@ -113,6 +136,7 @@ def _purchase(version: Version, told: Told, book: OrderBook, order: Order) -> Pa
         ),
         *_awards(version, book, order),
         *_perks(version, told.decision, order.key),
+        *_limited(told.decision, book),
         *_moves(version, told.decision, order.key),
         *_not_fired(version, told, book, order),
     ]
@@ -223,11 +247,18 @@ def _perks(version: Version, decision: Decision, key: str) -> Iterator[Passage]:
             yield Passage(text(what, rule=effect.rule, perk=names.get(effect.rule, effect.rule)))
 
 
+def _limited(decision: Decision, book: OrderBook) -> Iterator[Passage]:
+    """Each rule of which a limit left a part."""
+    gave = {award.rule for award in book.awards} | set(book.perks)
+    for refusal in decision.limited:
+        if refusal.subject in gave:
+            yield Passage(text("rule.limited", rule=refusal.subject), (_refusal(refusal),))
+
+
 def _redeemed(version: Version, fact: ValueRedeemed, decision: Decision) -> Passage:
     args: dict[str, Argument] = {"unit": fact.unit, "amount": fact.amount, "at": _at(version, fact.occurred_at)}
     if not decision.granted:
-        reason = (_refusal(decision.refusal),) if decision.refusal is not None else ()
-        return Passage(text("redemption.refused", **args), reason)
+        return Passage(text("redemption.refused", **args), _why(decision))
     book = decision.order
     money = book.redemption.money if book is not None and book.redemption is not None else 0
     args["amount"] = decision.granted
@@ -238,6 +269,29 @@ def _redeemed(version: Version, fact: ValueRedeemed, decision: Decision) -> Pass
         for part in effect.allocations
     )
     return Passage(text("redemption.granted", money=_money(version, money), version=version.number, **args), tuple(lots))
+
+
+def _held(version: Version, fact: ValueHeld, decision: Decision) -> Passage:
+    args: dict[str, Argument] = {"unit": fact.unit, "hold": fact.hold, "at": _at(version, fact.occurred_at)}
+    for hold in decision.member.holds if decision.granted else ():
+        if hold.id == fact.hold:
+            until, money = _at(version, hold.expires_at), _money(version, hold.redemption.money)
+            said = text("hold.granted", amount=hold.redemption.amount, order=hold.order_key, money=money, until=until, **args)
+            return Passage(said, tuple(_moves(version, decision)))
+    return Passage(text("hold.refused", amount=fact.amount, **args), _why(decision))
+
+
+def _captured(version: Version, fact: HoldCaptured, decision: Decision) -> Passage:
+    args: dict[str, Argument] = {"hold": fact.hold, "at": _at(version, fact.occurred_at)}
+    redemption = decision.order.redemption if decision.order is not None else None
+    if not decision.granted or redemption is None:
+        return Passage(text("hold.capture_refused", **args), _why(decision))
+    args |= {"amount": redemption.amount, "unit": redemption.unit, "money": _money(version, redemption.money)}
+    return Passage(text("hold.captured", **args), tuple(_moves(version, decision)))
+
+
+def _why(decision: Decision) -> tuple[Passage, ...]:
+    return (_refusal(decision.refusal),) if decision.refusal is not None else ()
 
 
 def _drawn(version: Version, part: Allocation) -> Passage:
@@ -272,13 +326,16 @@ def _not_fired(version: Version, told: Told, book: OrderBook, order: Order) -> I
     view = view_of(version, order, situation, basis)
     gave = {award.rule for award in book.awards} | {applied.rule for applied in told.applied} | set(book.perks)
     gave |= {id for award in book.awards for id in award.multiples}
-    silent = silent_rules(version, order, situation, basis, gave, told.silent)
+    limited = {RuleId(refusal.subject): refusal for refusal in told.decision.limited}
+    known = {**told.silent, **dict.fromkeys(limited, Reason.BUDGET_EXHAUSTED)}
+    silent = silent_rules(version, order, situation, basis, gave, known)
     for rule in version.ready:
         if rule.id in silent:
             reason = silent[rule.id]
             details = tuple(_leaf(version, leaf) for leaf in _failed(rule, view)) if reason is Reason.CONDITION_UNMET else ()
             nearest = _nearest(version, rule, basis, reason)
-            yield Passage(text("rule.silent", rule=rule.id), (Passage(text(f"reason.{reason}")), *details, *nearest))
+            why = _refusal(limited[rule.id]) if rule.id in limited else Passage(text(f"reason.{reason}"))
+            yield Passage(text("rule.silent", rule=rule.id), (why, *details, *nearest))
 
 
 def _failed(rule: Ready, view: View) -> Iterator[Leaf]:
@@ -318,23 +375,59 @@ def _refusal(refusal: Refusal) -> Passage:
 def _story(programme: Programme, told: Told) -> Iterator[Passage]:
     fact, decision = told.fact, told.decision
     version = programme.numbered(decision.version) if decision.version else programme.latest
-    moves = tuple(_moves(version, decision))
     if isinstance(fact, TimePassed):
-        yield from moves
+        yield from _moves(version, decision)
     elif isinstance(fact, ValueRedeemed):
         yield _redeemed(version, fact, decision)
-    elif decision.refusal is not None:
-        yield Passage(text("order.refused", order=fact.order.id, at=_at(version, fact.occurred_at)), (_refusal(decision.refusal),))
+    elif isinstance(fact, ValueHeld):
+        yield _held(version, fact, decision)
+    elif isinstance(fact, HoldCaptured):
+        yield _captured(version, fact, decision)
+    elif isinstance(fact, OrderStated):
+        yield _order_in_short(version, fact, decision)
     else:
-        book = decision.order
-        assert book is not None
-        key = "order.stated" if fact.order.sequence == 1 else "order.returned_whole" if not fact.order.lines else "order.changed"
-        args: dict[str, Argument] = {"order": fact.order.id, "at": _at(version, fact.occurred_at), "version": version.number}
-        total = _money(version, _basis(version, book, fact.order).total)
-        yield Passage(text(key, total=total, **args), (*moves, *_perks(version, decision, fact.order.key)))
+        yield _by_others(version, fact, decision)
+
+
+def _order_in_short(version: Version, fact: OrderStated, decision: Decision) -> Passage:
+    args: dict[str, Argument] = {"order": fact.order.id, "at": _at(version, fact.occurred_at)}
+    book = decision.order
+    if decision.refusal is not None or book is None:
+        return Passage(text("order.refused", **args), _why(decision))
+    key = "order.stated" if fact.order.sequence == 1 else "order.returned_whole" if not fact.order.lines else "order.changed"
+    total = _money(version, _basis(version, book, fact.order).total)
+    details = (*_moves(version, decision), *_perks(version, decision, fact.order.key), *_limited(decision, book))
+    return Passage(text(key, total=total, version=version.number, **args), details)
+
+
+ByOthers = HoldReleased | ValueAdjusted | StatusChanged | MemberMerged | MemberAbsorbed | MergeUndone | MergeRestored
+
+
+def _by_others(version: Version, fact: ByOthers, decision: Decision) -> Passage:
+    """What was done by staff, or by giving up a hold: who, why, and what moved."""
+    args: dict[str, Argument] = {"at": _at(version, fact.occurred_at), "by": "" if isinstance(fact, HoldReleased) else fact.actor}
+    is_done = decision.refusal is None
+    match fact:
+        case HoldReleased():
+            said = text("hold.released" if is_done else "hold.release_refused", hold=fact.hold, **args)
+        case ValueAdjusted():
+            key = "adjustment.refused" if not is_done else "adjustment.given" if fact.amount > 0 else "adjustment.taken"
+            said = text(key, amount=abs(fact.amount), unit=fact.unit, reason=fact.reason, **args)
+        case StatusChanged():
+            said = text(f"status.{fact.status}" if is_done else "status.refused", reason=fact.reason, **args)
+        case MemberMerged():
+            said = text("merge.merged" if is_done else "merge.refused", member=fact.absorbed.id, **args)
+        case MemberAbsorbed():
+            said = text("merge.absorbed" if is_done else "merge.refused", member=fact.into, **args)
+        case MergeUndone() | MergeRestored():
+            said = text("merge.undone" if is_done else "merge.refused", member=fact.returned.id, **args)
+    return Passage(said, (*_why(decision), *_moves(version, decision)))
 
 
 def _moves(version: Version, decision: Decision, cause: str | None = None) -> Iterator[Passage]:
+    for hold, end in decision.ended if cause is None else ():
+        if end == "expired":
+            yield Passage(text("hold.expired", hold=hold))
     for effect in decision.effects:
         if isinstance(effect, Transfer) and (cause is None or effect.cause == cause or is_of(effect.lot or "", cause)):
             yield Passage(_move(version, effect))
@@ -348,15 +441,21 @@ def _move(version: Version, transfer: Transfer) -> Text:
     if transfer.lot is not None:
         args["lot"] = transfer.lot
     key = f"move.{transfer.movement}"
-    if transfer.movement in (Movement.REVERSAL, Movement.REDEMPTION) and transfer.source is Account.DEBT:
-        key += ".debt"
-    elif transfer.source is Account.WRITTEN_OFF:
-        key += ".written_off"
-    elif transfer.target is Account.PENDING:
+    if transfer.movement is not Movement.REPAYMENT and (other := _without_lot(transfer)) is not None:
+        key += f".{other.name.lower()}"
+    elif transfer.target is Account.PENDING and transfer.movement is not Movement.MERGE:
         key += ".pending"
-    elif transfer.movement is Movement.REINSTATEMENT and transfer.target in (Account.DEBT, Account.WRITTEN_OFF):
-        key += f".{transfer.target.name.lower()}"
     return text(key, cause=transfer.cause, **args)
+
+
+def _without_lot(transfer: Transfer) -> Account | None:
+    """The account that stands for what lies in no lot; an expiry and a merge are told by their own words."""
+    if transfer.movement in (Movement.EXPIRY, Movement.MERGE):
+        return None
+    for account in (Account.DEBT, Account.WRITTEN_OFF, Account.EXPIRED):
+        if account in (transfer.source, transfer.target):
+            return account
+    return None
 
 
 def _at(version: Version, at: Instant) -> Moment:

@@ -5,7 +5,7 @@ Invariant: it holds counters, tiers, debts, open lots and open holds, never a hi
 
 import msgspec
 
-from regulars.kernel.ids import MemberId, UnitId
+from regulars.kernel.ids import FactId, MemberId, UnitId
 from regulars.kernel.time import BEGINNING, NEVER, Instant
 from regulars.ledger.lots import Allocation, Lot
 
@@ -42,13 +42,18 @@ class Hold(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Joined(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A merge that may be undone: what the member would be without it, and the levels that it brought."""
+    """A merge that may be undone: what the member would be without it."""
 
-    merge: str
+    merge: FactId
     tiers: dict[str, str] = {}
-    brought: dict[str, str] = {}
     first_order_at: Instant | None = None
     last_order_at: Instant | None = None
+
+    def with_order(self, placed_at: Instant) -> "Joined":
+        """The same after an order of the member's own."""
+        first = placed_at if self.first_order_at is None else min(self.first_order_at, placed_at)
+        last = placed_at if self.last_order_at is None else max(self.last_order_at, placed_at)
+        return Joined(self.merge, self.tiers, first, last)
 
 
 def _epoch() -> int:
@@ -81,12 +86,20 @@ class MemberState(msgspec.Struct, omit_defaults=True):
     joined: tuple[Joined, ...] = ()
 
     @property
+    def is_gone(self) -> bool:
+        """Closed, erased or merged into another: takes part no more."""
+        return self.status in _GONE
+
+    @property
     def held(self) -> dict[UnitId, int]:
         """Units in open holds."""
         held: dict[UnitId, int] = {}
         for hold in self.holds:
             held[hold.redemption.unit] = held.get(hold.redemption.unit, 0) + hold.redemption.amount
         return held
+
+
+_GONE = frozenset({"closed", "erased", "merged"})
 
 
 class Situation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -45,6 +45,8 @@ class Reason(StrEnum):
     HOLD_UNKNOWN = "hold_unknown"
     MEMBER_NOT_ACTIVE = "member_not_active"
     MEMBER_CLOSED = "member_closed"
+    MERGE_UNKNOWN = "merge_unknown"
+    MERGE_NOT_LAST = "merge_not_last"
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -53,6 +53,13 @@ class UnitFigures(msgspec.Struct):
         }
 
 
+class Drawn(msgspec.Struct, frozen=True):
+    """A limit: the ``most`` that there is of it, and how much of that orders hold at the end."""
+
+    most: int
+    drawn: int
+
+
 class Figures(msgspec.Struct):
     """What a replay counted."""
 
@@ -70,6 +77,7 @@ class Figures(msgspec.Struct):
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     ladders: dict[str, Counter[str]] = {}
     units: dict[UnitId, UnitFigures] = {}
+    limits: dict[str, Drawn] = {}
     flows: Counter[tuple[UnitId, Account, Account, int, int]] = msgspec.field(default_factory=Counter)
     """Amounts moved, by unit, from, to, year and month of the value date; `settle_flows` turns them into figures."""
 
@@ -146,6 +154,7 @@ class Figures(msgspec.Struct):
             "tiers": next(iter(ladders.values()), {}),
             "ladders": ladders,
             "refused": dict(sorted(self.refused.items())),
+            **({"limits": msgspec.to_builtins(self.limits)} if self.limits else {}),
             "reconciliation": first.reconciliation(),
             "units": {
                 unit: {

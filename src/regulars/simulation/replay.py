@@ -1,33 +1,37 @@
 """Replay: a draft programme over a shop's own past, by the very functions that will serve it live.
 
 The replay plays the shop: it quotes each order, takes the discounts off, lets the member pay with value if so assumed, and states the
-order. Members' behaviour is assumed unchanged. Invariant: nothing here decides; every figure comes out of `decide` and `quote`.
+order. Members' behaviour is assumed unchanged. Where rules have limits, members share what there is, and are replayed in order of time.
+Invariant: nothing here decides; every figure comes out of `decide` and `quote`.
 """
 
-from collections.abc import Callable, Iterable
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
 
 from regulars.kernel.amount import Rounding, rounded
-from regulars.kernel.ids import FactId
+from regulars.kernel.ids import FactId, MemberId
 from regulars.kernel.time import Instant, local_day
 from regulars.ledger.accounts import Movement
 from regulars.ledger.lots import active_balance
 from regulars.ledger.transfers import Transfer
-from regulars.programme.decide import Decision, decide
+from regulars.programme.decide import Decision
 from regulars.programme.definition import Programme, Version
 from regulars.programme.dossier import EMPTY, OrderBook
 from regulars.programme.effects import GrantPerk, RevokePerk
 from regulars.programme.entitlement import situation_of
 from regulars.programme.explain import Told
-from regulars.programme.facts import Fact, Order, OrderStated, TimePassed, ValueRedeemed
+from regulars.programme.facts import Order, OrderStated, TimePassed, ValueRedeemed
 from regulars.programme.fold import dossier_for
 from regulars.programme.history import History, Returned
 from regulars.programme.mechanics import points
 from regulars.programme.member import MemberState
 from regulars.programme.quote import Priced, discounted, payable
-from regulars.simulation.figures import Figures
+from regulars.simulation.capacities import Capacities, decide_within
+from regulars.simulation.figures import Drawn, Figures
 from regulars.simulation.returns import Kept
 
 
@@ -40,32 +44,76 @@ class Assumptions(msgspec.Struct, frozen=True):
 
 
 Listener = Callable[[Told], None]
+Event = Order | Returned
+When = tuple[Instant, int, str]
 
 
-def replay(programme: Programme, histories: Iterable[History], assumptions: Assumptions, figures: Figures) -> None:
-    """Replay member by member into ``figures``; one member is in memory at a time."""
-    for history in histories:
-        replay_member(programme, history, assumptions, figures)
+NOBODY: Mapping[MemberId, Listener] = MappingProxyType({})
+
+
+def replay(
+    programme: Programme,
+    histories: Iterable[History],
+    assumptions: Assumptions,
+    figures: Figures,
+    listeners: Mapping[MemberId, Listener] = NOBODY,
+) -> None:
+    """Replay into ``figures``; ``listeners`` are told of each fact of their member with its decision.
+
+    Member by member, with one in memory at a time. Where rules have limits, all members in order of time: who came first gets what there
+    is, as it would have happened, and all of them are in memory.
+    """
+    if programme.capacities:
+        _replay_in_time_order(programme, histories, assumptions, figures, listeners)
+    else:
+        for history in histories:
+            replay_member(programme, history, assumptions, figures, listeners.get(history.member))
     figures.settle_flows()
 
 
 def replay_member(
     programme: Programme, history: History, assumptions: Assumptions, figures: Figures, listener: Listener | None = None
 ) -> None:
-    """Replay one member; ``listener`` is told of each fact with its decision."""
-    shop = Shop(programme, history, assumptions, figures, listener)
+    """Replay one member, who has every limit to themselves; ``listener`` is told of each fact with its decision."""
+    shop = Shop(programme, history, assumptions, figures, listener, Capacities(programme.capacities) if programme.capacities else None)
+    for event in _events(history, assumptions, figures):
+        shop.meet(event)
+    shop.close(assumptions.as_of)
+
+
+def _replay_in_time_order(
+    programme: Programme,
+    histories: Iterable[History],
+    assumptions: Assumptions,
+    figures: Figures,
+    listeners: Mapping[MemberId, Listener],
+) -> None:
+    capacities = Capacities(programme.capacities)
+    shops, streams = [], []
+    for history in histories:
+        shop = Shop(programme, history, assumptions, figures, listeners.get(history.member), capacities)
+        shops.append(shop)
+        streams.append(_met_by(shop, _events(history, assumptions, figures)))
+    for _, _, shop, event in heapq.merge(*streams, key=lambda met: met[:2]):
+        shop.meet(event)
+    for shop in shops:
+        shop.close(assumptions.as_of)
+    figures.limits = {name: Drawn(most, capacities.drawn[name]) for name, most in capacities.most.items()}
+
+
+def _met_by(shop: "Shop", events: list[Event]) -> Iterator[tuple[When, MemberId, "Shop", Event]]:
+    return ((_when(event), shop.member.id, shop, event) for event in events)
+
+
+def _events(history: History, assumptions: Assumptions, figures: Figures) -> list[Event]:
+    """What happened to one member before the day of the figures, in order of time."""
     as_of = assumptions.as_of
-    events: list[Order | Returned] = [order for order in history.orders if order.placed_at < as_of]
+    events: list[Event] = [order for order in history.orders if order.placed_at < as_of]
     figures.orders_after_as_of += len(history.orders) - len(events)
     if assumptions.returns != "ignore" and history.returns:
         events += [back for back in history.returns if back.at < as_of]
         events.sort(key=_when)
-    for event in events:
-        if isinstance(event, Order):
-            shop.sell(event)
-        else:
-            shop.take_back(event)
-    shop.close(as_of)
+    return events
 
 
 def _numbered(order: Order) -> Order:
@@ -78,7 +126,7 @@ def order_total(order: Order) -> int:
     return rounded(sum([line.amount for line in order.lines]), order.scale, Rounding.HALF_UP)
 
 
-def _when(event: Order | Returned) -> tuple[Instant, int, str]:
+def _when(event: Event) -> When:
     if isinstance(event, Order):
         return (event.placed_at, 0, event.id)
     return (event.at, 1, event.id)
@@ -87,10 +135,16 @@ def _when(event: Order | Returned) -> tuple[Instant, int, str]:
 class Shop:
     """The shop as one member meets it, with their state and the books of their orders."""
 
-    __slots__ = ("_assumptions", "_figures", "_kept", "_listener", "_orders", "_perks", "_programme", "_zone", "member")
+    __slots__ = ("_assumptions", "_capacities", "_figures", "_kept", "_listener", "_orders", "_perks", "_programme", "_zone", "member")
 
     def __init__(
-        self, programme: Programme, history: History, assumptions: Assumptions, figures: Figures, listener: Listener | None
+        self,
+        programme: Programme,
+        history: History,
+        assumptions: Assumptions,
+        figures: Figures,
+        listener: Listener | None,
+        capacities: Capacities | None,
     ) -> None:
         """A member without a past."""
         self.member = MemberState(history.member)
@@ -98,10 +152,18 @@ class Shop:
         self._assumptions = assumptions
         self._figures = figures
         self._listener = listener
+        self._capacities = capacities
         self._orders: dict[str, OrderBook] = {}
         self._kept = Kept() if assumptions.returns != "ignore" and history.returns else None
         self._perks = 0
         self._zone = programme.latest.zone
+
+    def meet(self, event: Event) -> None:
+        """The member buys, or brings goods back."""
+        if isinstance(event, Order):
+            self.sell(event)
+        else:
+            self.take_back(event)
 
     def sell(self, order: Order) -> None:
         """The member buys: discounts, payment with value, the order."""
@@ -166,13 +228,13 @@ class Shop:
                 self._figures.unit(purse.unit).redeemed_minor += purse.money(most)
                 return
 
-    def _decide(self, fact: Fact, priced: Priced | None = None) -> Decision:
+    def _decide(self, fact: OrderStated | ValueRedeemed | TimePassed, priced: Priced | None = None) -> Decision:
         orders = self._orders
         if isinstance(fact, TimePassed):
             dossier = EMPTY
         else:
             dossier = dossier_for(self._programme, orders, fact)
-        decision = decide(self._programme, self.member, dossier, fact)
+        decision = decide_within(self._capacities, self._programme, self.member, dossier, fact)
         self.member = decision.member
         if decision.order is not None:
             orders[decision.order.key] = decision.order

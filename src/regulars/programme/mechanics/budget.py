@@ -40,15 +40,23 @@ def capacity_of(rule: RuleId) -> str:
     return f"rule:{rule}"
 
 
-def drawn(limit: Limit, wanted: int, held: int, granted: int | None) -> int:
-    """What an order holds that ``held`` so much and wants ``wanted``; ``granted`` is the most it may add (None: nobody has asked yet)."""
-    wanted = max(wanted, held) if limit.returns == "keep" else wanted
-    if granted is None or wanted - held <= granted:
-        return wanted
-    return held + granted if limit.over == "reduce" else held
+class Allowance(msgspec.Struct, frozen=True):
+    """What one statement of an order may add to what the order holds of each capacity.
 
+    While it is undecided, ``granted`` names the capacities that were asked and gave less than everything. Once it ``is_recorded``,
+    ``granted`` is what it added then (below zero: gave back), and nothing where it is silent.
+    """
 
-def drawn_again(limit: Limit, wanted: int, held: int, granted: int) -> int:
-    """The same where the outcome is recorded: ``granted`` is what the order added then, or gave back (below zero)."""
-    wanted = max(wanted, held) if limit.returns == "keep" else wanted
-    return max(0, min(wanted, held + granted))
+    granted: dict[str, int]
+    is_recorded: bool = False
+
+    def drawn(self, name: str, limit: Limit, wanted: int, held: int) -> int:
+        """What an order that ``held`` so much of the capacity ``name`` holds of it when it wants ``wanted``."""
+        if limit.returns == "keep":
+            wanted = max(wanted, held)
+        if self.is_recorded:
+            return max(0, min(wanted, held + self.granted.get(name, 0)))
+        granted = self.granted.get(name)
+        if granted is None or wanted - held <= granted:
+            return wanted
+        return held + granted if limit.over == "reduce" else held
