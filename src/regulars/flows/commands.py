@@ -10,7 +10,7 @@ from regulars.kernel.ids import UnitId
 from regulars.kernel.time import Instant
 from regulars.programme.definition import Programme
 from regulars.programme.dossier import Dossier
-from regulars.programme.facts import Fact, OrderStated, Place, Remembered, TimePassed, fact_order, in_its_place
+from regulars.programme.facts import Fact, OrderStated, Place, Remembered, StatusChanged, TimePassed, fact_order, in_its_place
 from regulars.programme.member import MemberState
 from regulars.programme.reasons import Reason, Refusal
 from regulars.store.records import Record, Snapshot, Standing, read_book, read_record, written_fact
@@ -67,9 +67,13 @@ def key_for(command: Command, found: Found) -> str:
 
 
 def placed(fact: Fact, now: Instant, member: MemberState, last: Place) -> Fact:
-    """``fact`` as heard ``now``; history is taken as heard in its time."""
+    """``fact`` as heard ``now``; history is taken as heard in its time, and a change of status happens after all that is known."""
     if isinstance(fact, TimePassed):
         return fact
+    if isinstance(fact, StatusChanged):
+        at = max(now, member.clock)
+        made = msgspec.structs.replace(fact, occurred_at=at, recorded_at=at)
+        return made if fact_order(made) > last else msgspec.structs.replace(made, occurred_at=at + 1, recorded_at=at + 1)
     heard = fact.occurred_at if isinstance(fact, OrderStated) and fact.entry == "history" else now
     return in_its_place(msgspec.structs.replace(fact, recorded_at=heard), member.clock, last)
 

@@ -144,9 +144,8 @@ class People:
             if member is None:
                 raise NotFound(Problem(f"member {member_id}", "there is no such member", "look them up by an identity"))
             fact = StatusChanged(FactId(f"erase/{member_id}"), "erased", reason, actor, Instant(0), Instant(0))
-            (answer,) = await self._desk.work(
-                connection, "erase", [Command(self._merchant_id, member_id, fact, Told("", actor, "", False))]
-            )
+            told = Told("", actor, is_told=False)
+            (answer,) = await self._desk.work(connection, "erase", [Command(self._merchant_id, member_id, fact, told)])
             if isinstance(answer, Exception):
                 raise answer
             if not isinstance(answer, Outcome):

@@ -4,7 +4,7 @@ It works beside the lane, for a long history takes long: it reads, folds, and co
 Invariant (law 7): the outcome is that of timely delivery around the same commitments; nothing that was answered is taken back.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import asyncpg
 import msgspec
@@ -14,16 +14,14 @@ from regulars.flows.programmes import Programmes
 from regulars.flows.settle import Seat
 from regulars.gateways.clock import Clock
 from regulars.kernel.errors import NotFound, Problem
-from regulars.kernel.ids import FactId, MemberId
 from regulars.kernel.time import Instant
 from regulars.programme.decide import Decision, inadmissible
 from regulars.programme.definition import Programme
-from regulars.programme.dossier import OrderBook
-from regulars.programme.facts import MemberMerged, OrderStated, Remembered, TimePassed
+from regulars.programme.facts import OrderStated, Remembered, TimePassed
 from regulars.programme.fold import Folded, differences, fold
 from regulars.store.capacities import Counters
 from regulars.store.database import Connection, array_text
-from regulars.store.histories import Past, read_facts, read_past
+from regulars.store.histories import Past, read_past
 from regulars.store.sheet import Moved, Sheet
 from regulars.store.snapshot import Found, take_snapshot
 
@@ -43,7 +41,7 @@ class Refolder:
         fact = command.fact
         assert not isinstance(fact, TimePassed)
         async with self._pool.acquire() as connection:
-            past, joined = await self._read(connection, command)
+            past = await self._read(connection, command)
             async with connection.transaction():
                 now = self._clock.now()
                 (found,) = await take_snapshot(connection, [command.wanted])
@@ -58,43 +56,34 @@ class Refolder:
                 assert not isinstance(late, TimePassed)
                 if refusal := inadmissible(programme, late):
                     return Outcome(command.member_id, refusal=refusal, accounts=past.snapshot.accounts)
-                return await self._settle(connection, command, found, past, programme, late, joined, now)
+                return await self._settle(connection, command, found, past, programme, late, now)
 
-    async def _read(self, connection: Connection, command: Command) -> tuple[Past, Mapping[FactId, tuple[Remembered, ...]]]:
+    async def _read(self, connection: Connection, command: Command) -> Past:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await connection.execute("select set_config('app.merchants', $1, true)", array_text([command.merchant_id]))
             past = await read_past(connection, command.merchant_id, command.member_id)
-            if past is None:
-                raise NotFound(Problem(f"member {command.member_id}", "there is no such member", "enrol them first"))
-            merges = [fact for fact in past.facts if isinstance(fact, MemberMerged)]
-            return past, {fact.id: await read_facts(connection, command.merchant_id, int(fact.absorbed.id)) for fact in merges}
+        if past is None:
+            raise NotFound(Problem(f"member {command.member_id}", "there is no such member", "enrol them first"))
+        return past
 
     async def _settle(
-        self,
-        connection: Connection,
-        command: Command,
-        found: Found,
-        past: Past,
-        programme: Programme,
-        late: Remembered,
-        joined: Mapping[FactId, tuple[Remembered, ...]],
-        now: Instant,
+        self, connection: Connection, command: Command, found: Found, past: Past, programme: Programme, late: Remembered, now: Instant
     ) -> Outcome:
-        again = FoldedAgain(programme, past, late, joined)
-        counters = Counters(connection, self._lane)
-        asked = {(command.merchant_id, capacity): max(amount, 0) for capacity, amount in again.draws.items() if amount}
-        if asked:
-            await counters.lock(asked)
-            free = {capacity: counters.free[merchant, capacity] for merchant, capacity in asked}
+        again = FoldedAgain(programme, past, late)
+        needed = {(command.merchant_id, capacity): max(amount, 0) for capacity, amount in again.draws.items() if amount}
+        if needed:
+            counters = Counters(connection, self._lane)
+            await counters.lock(needed)
+            free = {capacity: counters.free[merchant, capacity] for merchant, capacity in needed}
             if any(again.draws[capacity] > free[capacity] for capacity in free):
-                again = FoldedAgain(programme, past, again.granted(free), joined)
-            await counters.take({(command.merchant_id, capacity): amount for capacity, amount in again.draws.items() if amount})
+                again = FoldedAgain(programme, past, late, free)
+            await counters.take({(command.merchant_id, capacity): amount for capacity, amount in again.draws.items()})
         sheet = Sheet()
         seat = Seat(sheet, command.merchant_id, command.member_id, past.seq, past.snapshot, now)
         told = msgspec.structs.replace(command.told, key=key_for(command, found))
         grants = again.decision.draws if isinstance(late, OrderStated) and programme.capacities else None
         corrections = differences(past.transfers, again.folded.transfers)
-        record = seat.post_late(again.late, again.decision, told, grants, again.folded, corrections, again.draws)
+        record = seat.post_late(late, again.decision, told, grants, again.folded, corrections, again.draws)
         seat.close()
         await sheet.write(connection)
         return Outcome(command.member_id, record, False, record.refusal, past.snapshot.accounts)
@@ -103,12 +92,11 @@ class Refolder:
 class FoldedAgain:
     """A history with one more fact in it, folded from the beginning; ``draws`` is what it changes of each capacity, all in all."""
 
-    def __init__(self, programme: Programme, past: Past, late: Remembered, joined: Mapping[FactId, tuple[Remembered, ...]]) -> None:
-        """Fold it."""
+    def __init__(self, programme: Programme, past: Past, late: Remembered, free: Mapping[str, int] | None = None) -> None:
+        """Fold it; ``free`` is what is there of the capacities, where they were asked."""
         member = past.snapshot.member
         decisions: list[Decision] = []
         self.draws = {capacity: -amount for capacity, amount in past.draws.items()}
-        self.late = late
 
         def hear(fact: Remembered, decision: Decision) -> None:
             if fact.id == late.id:
@@ -116,26 +104,12 @@ class FoldedAgain:
             for capacity, amount in decision.draws.items():
                 self.draws[capacity] = self.draws.get(capacity, 0) + amount
 
-        books = {id: books_of(programme, facts) for id, facts in joined.items()}
-        self.folded: Folded = fold(programme, member.id, (*past.facts, late), member.clock, hear, books)
+        granted = {} if free is None else {late.id: dict(free)}
+        self.folded: Folded = fold(programme, member.id, (*past.facts, late), member.clock, hear, past.joined, granted)
         self.decision = decisions[-1]
 
-    def granted(self, free: Mapping[str, int]) -> Remembered:
-        """The late fact, which may draw no more than is ``free``."""
-        assert isinstance(self.late, OrderStated)
-        grants = {capacity: min(amount, free.get(capacity, 0)) for capacity, amount in self.decision.draws.items()}
-        return msgspec.structs.replace(self.late, grants=grants)
 
-
-def books_of(programme: Programme, facts: Iterable[Remembered]) -> dict[str, OrderBook]:
-    """The books of somebody who was merged away, as they stood then."""
-    told = tuple(facts)
-    until = max((fact.occurred_at for fact in told), default=Instant(0))
-    return fold(programme, MemberId("absorbed"), told, until).orders
-
-
-def stands(programme: Programme, past: Past, joined: Mapping[FactId, tuple[Remembered, ...]]) -> bool:
+def stands(programme: Programme, past: Past) -> bool:
     """Whether folding the whole past leads to the stored state (law 21)."""
-    books = {id: books_of(programme, facts) for id, facts in joined.items()}
     member = past.snapshot.member
-    return fold(programme, member.id, past.facts, member.clock, joined=books).member == member
+    return fold(programme, member.id, past.facts, member.clock, joined=past.joined).member == member

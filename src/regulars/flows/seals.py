@@ -17,7 +17,7 @@ AFTER = HOUR
 
 async def seal_months(pool: asyncpg.Pool, clock: Clock, merchant_id: int) -> list[str]:
     """Seal every month of a merchant that is over; returns those that were sealed now."""
-    sealed = []
+    sealed: list[str] = []
     while True:
         async with working_for(pool, [merchant_id]) as connection:
             await connection.execute("select from merchant where merchant_id = $1 for update", merchant_id)  # one at a time

@@ -4,7 +4,7 @@ Invariant: whatever a decision moved stands in an entry, every entry names its f
 leave.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -75,10 +75,17 @@ class Seat:
         self._books: dict[str, OrderBook] = {}
         self._changed: set[UnitId] = set()
 
-    def post(self, fact: Fact, decision: Decision, told: Told, grants: dict[str, int] | None = None) -> Record:
-        """Post one decision; ``grants`` is what capacities gave it. Returns the record of the fact."""
+    def post(
+        self,
+        fact: Fact,
+        decision: Decision,
+        told: Told,
+        grants: dict[str, int] | None = None,
+        joined: dict[str, OrderBook] | None = None,
+    ) -> Record:
+        """Post one decision; ``grants`` is what capacities gave it, ``joined`` the books that come with it. Returns the fact's record."""
         before = {unit: msgspec.structs.asdict(held) for unit, held in self.snapshot.accounts.items()} if is_by_hand(fact) else None
-        record = self._begin(fact, decision, told, grants)
+        record = self._begin(fact, decision, told, grants, joined)
         self._add_transfers(_transfers(decision), record)
         self._add_draws(decision.draws)
         self._add_holds(fact, decision)
@@ -134,10 +141,19 @@ class Seat:
 
     # What happened
 
-    def _begin(self, fact: Fact, decision: Decision, told: Told, grants: dict[str, int] | None) -> Record:
+    def _begin(
+        self,
+        fact: Fact,
+        decision: Decision,
+        told: Told,
+        grants: dict[str, int] | None,
+        joined: dict[str, OrderBook] | None = None,
+    ) -> Record:
         """The fact with its record; of the passing of time only what had an effect is kept."""
         self.seq += 1
         record = record_of(decision, grants)
+        if joined is not None:
+            record = msgspec.structs.replace(record, joined=joined)
         ids = (self.merchant_id, self.member_id)
         if isinstance(fact, TimePassed):
             if not decision.effects and not decision.ended:
@@ -235,7 +251,7 @@ class Seat:
                 row = (id, hold.order_key, hold.redemption.unit, hold.redemption.amount, status, hold.expires_at)
                 self._sheet.add(tables.hold, *ids, *row)
 
-    def _add_audit(self, fact: Fact, told: Told, before: dict[str, Any]) -> None:
+    def _add_audit(self, fact: Fact, told: Told, before: Mapping[UnitId, Any]) -> None:
         """One record of what somebody did by hand (law 29): who, why, before, after."""
         after = {unit: msgspec.structs.asdict(held) for unit, held in self.snapshot.accounts.items()}
         self._sheet.add(

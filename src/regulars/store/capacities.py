@@ -50,17 +50,18 @@ class Counters:
         if row is None or (needed and not row["everywhere"]):
             return 0
         if row["leased"] >= needed > 0:
-            leased = await self._connection.fetchval(_LOCK_LEASE, *name, self._lane)
+            leased: int | None = await self._connection.fetchval(_LOCK_LEASE, *name, self._lane)
             if leased is not None and leased >= needed:
                 self._leased.add(name)
-                return int(leased)
+                return leased
         return await self._gathered(name, needed)
 
     async def _gathered(self, name: Name, needed: int) -> int:
         """Everything in one place again; of much, this lane leases a block."""
-        free = int(await self._connection.fetchval(_LOCK, *name))
+        free: int = await self._connection.fetchval(_LOCK, *name)
         back = await self._connection.fetch(_GATHER, *name)
-        free += sum(row[0] for row in back)
+        for row in back:
+            free += row[0]
         block = free // BLOCKS
         if block < BLOCKS or not needed:
             if back:

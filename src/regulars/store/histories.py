@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from regulars.kernel.ids import LotId, UnitId
+from regulars.kernel.ids import FactId, LotId, UnitId
 from regulars.kernel.time import Instant
 from regulars.ledger.accounts import Account, Movement
 from regulars.ledger.lots import Allocation, Lot
@@ -19,11 +19,13 @@ from regulars.store.records import Snapshot, read_book, read_fact, read_record, 
 
 
 class Past(msgspec.Struct, frozen=True):
-    """One member: where they stand after decision ``seq``, their facts, everything posted, and what was drawn of capacities."""
+    """One member: where they stand after decision ``seq``, their facts, the books that merges brought (by the id of their facts),
+    everything posted, and what was drawn of capacities."""
 
     seq: int
     snapshot: Snapshot
     facts: tuple[Remembered, ...]
+    joined: dict[FactId, dict[str, OrderBook]]
     transfers: tuple[Transfer, ...]
     draws: dict[str, int]
 
@@ -36,21 +38,30 @@ async def read_past(connection: Connection, merchant_id: int, member_id: int) ->
     return Past(
         row["seq"],
         read_snapshot(row["snapshot"]),
-        await read_facts(connection, merchant_id, member_id),
+        *await read_facts(connection, merchant_id, member_id),
         await read_transfers(connection, merchant_id, member_id),
-        dict(await connection.fetch(_DRAWS, merchant_id, member_id)),
+        {row[0]: row[1] for row in await connection.fetch(_DRAWS, merchant_id, member_id)},
     )
 
 
-async def read_facts(connection: Connection, merchant_id: int, member_id: int) -> tuple[Remembered, ...]:
-    """What happened to a member, by the order of recording; the passing of time leaves no trace here."""
+async def read_facts(
+    connection: Connection, merchant_id: int, member_id: int
+) -> tuple[tuple[Remembered, ...], dict[FactId, dict[str, OrderBook]]]:
+    """What happened to a member, by the order of recording, and the books that merges brought; the passing of time leaves no trace here."""
     rows = await connection.fetch(
         """select body, occurred_at, heard_at, record from fact
             where merchant_id = $1 and member_id = $2 and kind <> 'time_passed' order by seq""",
         merchant_id,
         member_id,
     )
-    return tuple([read_fact(body, Instant(at), Instant(heard), read_record(record)) for body, at, heard, record in rows])
+    facts, joined = [], {}
+    for body, at, heard, stored in rows:
+        record = read_record(stored)
+        fact = read_fact(body, Instant(at), Instant(heard), record)
+        facts.append(fact)
+        if record.joined is not None:
+            joined[fact.id] = record.joined
+    return tuple(facts), joined
 
 
 async def read_transfers(connection: Connection, merchant_id: int, member_id: int) -> tuple[Transfer, ...]:
@@ -93,4 +104,4 @@ async def books_after(connection: Connection, merchant_id: int, member_id: int, 
     """The books of a member's orders that were first stated after ``book``, in that order."""
     own = (book.stated_at or 0, book.key)
     books = [one for one in (await read_books(connection, merchant_id, member_id)).values() if one.stated_at is not None]
-    return tuple(sorted((one for one in books if (one.stated_at, one.key) > own), key=lambda one: (one.stated_at or 0, one.key)))
+    return tuple(sorted((one for one in books if (one.stated_at or 0, one.key) > own), key=lambda one: (one.stated_at or 0, one.key)))

@@ -47,4 +47,4 @@ async def insert_source(connection: Connection, merchant_id: int, source: str, s
 async def list_merchants(connection: Connection) -> dict[int, str]:
     """All merchants by id with their names; for workers, who see every one of them."""
     await connection.execute("select set_config('app.worker', 'on', true)")
-    return dict(await connection.fetch("select merchant_id, name from merchant order by 1"))
+    return {row[0]: row[1] for row in await connection.fetch("select merchant_id, name from merchant order by 1")}

@@ -65,7 +65,8 @@ async def insert_identities(
     given = list(identities)
     await connection.execute(
         """insert into identity (merchant_id, kind, digest, member_id, origin_member_id, recorded_at)
-            select $1, u.kind, u.digest, u.member_id, u.member_id, $2 from unnest($3::text[], $4::bytea[], $5::bigint[]) as u (kind, digest, member_id)
+            select $1, u.kind, u.digest, u.member_id, u.member_id, $2
+            from unnest($3::text[], $4::bytea[], $5::bigint[]) as u (kind, digest, member_id)
             order by 2, 3
             on conflict (merchant_id, kind, digest) do nothing""",
         merchant_id,
@@ -88,8 +89,8 @@ async def find_member(connection: Connection, merchant_id: int, member_id: int) 
     )
     if row is None:
         return None
-    *columns, snapshot = row
-    return StoredMember(*columns, read_snapshot(snapshot))
+    merchant_id, member_id, status, merged_into, seq, enrolled_at, snapshot = row
+    return StoredMember(merchant_id, member_id, status, merged_into, seq, enrolled_at, read_snapshot(snapshot))
 
 
 async def list_due(connection: Connection, merchant_id: int, now: Instant, version: int, after: int, limit: int) -> list[int]:

@@ -77,7 +77,7 @@ async def live_versions(connection: Connection, now: Instant) -> dict[int, int]:
             where status <> 'draft' and applies_from <= $1 order by merchant_id, applies_from desc""",
         now,
     )
-    return dict(rows)
+    return {row[0]: row[1] for row in rows}
 
 
 async def set_capacity(connection: Connection, merchant_id: int, capacity: str, most: int) -> None:

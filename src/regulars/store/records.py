@@ -46,6 +46,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     awards: tuple[Award, ...] = ()
     perks: tuple[RuleId, ...] = ()
     effects: tuple[ChangeTier | GrantPerk | RevokePerk, ...] = ()
+    joined: dict[str, OrderBook] | None = None
+    """The books that came with a merge, or came back with its undoing."""
 
 
 class _Kept(msgspec.Struct, omit_defaults=True):
@@ -101,9 +103,10 @@ def written_fact(fact: Remembered) -> tuple[bytes, bytes]:
 
 def read_fact(body: bytes, occurred_at: Instant, heard_at: Instant, record: Record) -> Remembered:
     """A fact with its outcome, dated as it was folded."""
-    fact = _FACT.decode(body)
+    fact: Remembered = _FACT.decode(body)
     outcome = {name: getattr(record, name) for name in ("granted", "grants") if hasattr(fact, name)}
-    return msgspec.structs.replace(fact, occurred_at=occurred_at, recorded_at=heard_at, **outcome)
+    made: Remembered = msgspec.structs.replace(fact, occurred_at=occurred_at, recorded_at=heard_at, **outcome)
+    return made
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -45,7 +45,7 @@ async def list_values(connection: Connection, merchant_id: int, member_id: int) 
     rows = await connection.fetch(
         "select name, sealed from vault where merchant_id = $1 and member_id = $2 order by name", merchant_id, member_id
     )
-    return dict(rows)
+    return {row[0]: row[1] for row in rows}
 
 
 async def destroy(connection: Connection, merchant_id: int, member_ids: list[int]) -> None:

@@ -11,4 +11,6 @@ down_revision = None
 def upgrade() -> None:
     """Create everything."""
     statements = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-    op.get_bind().connection.dbapi_connection.run_async(lambda connection: connection.execute(statements))
+    connection = op.get_bind().connection.dbapi_connection
+    assert connection is not None
+    connection.run_async(lambda connection: connection.execute(statements))

@@ -505,8 +505,9 @@ begin
             with ordinality as w (merchant_id, member_id, source, first_key, key, order_key, hold, n)
         join merchant a on a.merchant_id = w.merchant_id
         left join member m on m.merchant_id = w.merchant_id and m.member_id = w.member_id
-        left join order_book b on b.merchant_id = w.merchant_id and b.member_id = w.member_id and b.order_key = w.order_key
         left join hold h on h.merchant_id = w.merchant_id and h.member_id = w.member_id and h.hold = w.hold
+        left join order_book b on b.merchant_id = w.merchant_id and b.member_id = w.member_id
+            and b.order_key = coalesce(w.order_key, h.order_key)
         left join fact_key k1 on k1.merchant_id = w.merchant_id and k1.source = w.source and k1.key = w.first_key
         left join fact f1 on f1.merchant_id = k1.merchant_id and f1.member_id = k1.member_id and f1.seq = k1.seq
             and f1.recorded_at = k1.recorded_at
