@@ -11,8 +11,20 @@ import msgspec
 from regulars.kernel.ids import FactId, MemberId, OrderId, UnitId
 from regulars.kernel.time import DAY, HOUR, Instant
 from regulars.programme.definition import Programme, programme
-from regulars.programme.facts import Line, Order, OrderStated, Remembered, ValueRedeemed
+from regulars.programme.facts import (
+    HoldCaptured,
+    HoldReleased,
+    Line,
+    Order,
+    OrderStated,
+    Remembered,
+    StatusChanged,
+    ValueAdjusted,
+    ValueHeld,
+    ValueRedeemed,
+)
 from regulars.simulation.books import Books
+from regulars.simulation.capacities import Capacities
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("REGULARS_SHARED", ROOT.parent / "shared"))
@@ -65,9 +77,35 @@ def paying(order: Order, amount: int, payable: int, at: int | None = None, unit:
     return ValueRedeemed(FactId(f"{order.key}#pay"), order.key, unit, amount, payable, when, when)
 
 
-def books(of: Programme, member: str = "anna") -> Books:
+def holding(order: Order, amount: int, payable: int, until: int, at: int | None = None, hold: str = "", unit: UnitId = POINTS) -> ValueHeld:
+    """The member asks to hold ``amount`` units for ``order`` until then; the hold is called by the order unless said."""
+    when, name = order.placed_at if at is None else Instant(at), hold or f"hold-{order.id}"
+    return ValueHeld(FactId(name), name, order.key, unit, amount, payable, Instant(until), when, when)
+
+
+def capturing(hold: str, at: int, amount: int | None = None) -> HoldCaptured:
+    """The hold pays its order."""
+    return HoldCaptured(FactId(f"capture-{hold}@{at}"), hold, amount, Instant(at), Instant(at))
+
+
+def releasing(hold: str, at: int) -> HoldReleased:
+    """The hold is given up."""
+    return HoldReleased(FactId(f"release-{hold}@{at}"), hold, Instant(at), Instant(at))
+
+
+def by_hand(amount: int, at: int, unit: UnitId = POINTS) -> ValueAdjusted:
+    """Somebody gives or takes points."""
+    return ValueAdjusted(FactId(f"hand-{amount}@{at}"), unit, amount, "goodwill", "eva", Instant(at), Instant(at))
+
+
+def status(name: str, at: int) -> StatusChanged:
+    """Somebody suspends, closes, opens or erases the account."""
+    return StatusChanged(FactId(f"{name}@{at}"), name, "asked", "eva", Instant(at), Instant(at))  # type: ignore[arg-type]
+
+
+def books(of: Programme, member: str = "anna", capacities: Capacities | None = None) -> Books:
     """Empty books."""
-    return Books(of, MemberId(member))
+    return Books(of, MemberId(member), capacities)
 
 
 def balance(of: Books, unit: UnitId = POINTS) -> int:
@@ -122,8 +160,18 @@ PROGRAMMES: dict[str, Data] = {
         ],
         "policies": {"lot_order": "oldest_first", "lot_boundary": "instant", "reinstated_grace": "10 days"},
     },
+    "limited": {
+        "units": {"points": a_unit(expiry={"after": "4 months"})},
+        "rules": [
+            purchase_rule(),
+            {"id": "bonus", "award": {"unit": "points", "rate": "0.3"}, "limit": {"units": 60, "over": "reduce"}},
+            {"id": "start", "award": {"unit": "points", "amount": 50}, "limit": {"uses": 2, "returns": "keep"}},
+            {"id": "extra", "if": {"op": "every_nth", "n": 2}, "award": {"unit": "points", "rate": "0.5"}, "limit": {"units": 90}},
+            {"id": "gift", "perk": {"name": "gift"}, "limit": {"uses": 2}},
+        ],
+    },
 }
-"""Programmes by what is special about them; none of them crosses a bridge."""
+"""Programmes by what is special about them."""
 
 
 def some_programme(name: str) -> Programme:
@@ -160,23 +208,52 @@ def some_history(dice: random.Random, orders: int = 5) -> list[list[OrderStated 
     return [event for _, _, event in sorted(events, key=lambda e: (e[0], e[1]))]
 
 
-def live(of: Programme, history: Iterable[list[OrderStated | str]], dice: random.Random) -> Books:
-    """The history as it happens, with some nights between; at each purchase the member may pay with some of their points."""
+def live(of: Programme, history: Iterable[list[OrderStated | str]], dice: random.Random, by_hand_too: bool = True) -> Books:
+    """The history as it happens, with some nights between; at each purchase the member may pay with some of their points, at once or by
+    a hold that is captured, given up or left to end; now and then somebody gives or takes some by hand.
+    """
     now = books(of)
+    planned: list[Remembered] = []
     for event in history:
-        night = next(fact.occurred_at for fact in event if isinstance(fact, OrderStated)) - dice.randrange(20 * DAY)
+        at = next(fact.occurred_at for fact in event if isinstance(fact, OrderStated))
+        for fact in sorted(planned, key=lambda fact: fact.occurred_at):
+            if fact.occurred_at < at:
+                planned.remove(fact)
+                now.take(fact)
+        night = at - dice.randrange(20 * DAY)
         if night > now.member.clock and dice.random() < 0.4:
             now.pass_time(Instant(night))
+            if by_hand_too and dice.random() < 0.5:
+                now.take(by_hand(dice.choice((30, 100, -20, -150)), night))
         for item in event:
             if isinstance(item, str):
                 order = next(f.order for f in event if isinstance(f, OrderStated))
                 now.pass_time(order.placed_at)
-                ask = dice.choice((0, 0, balance(now), dice.randint(1, 300)))
-                if ask > 0:
-                    now.take(paying(order, ask, total(order)))
+                _pay_somehow(now, order, dice, planned)
             else:
                 now.take(item)
+    for fact in planned:
+        now.take(fact)
     return now
+
+
+def _pay_somehow(now: Books, order: Order, dice: random.Random, planned: list[Remembered]) -> None:
+    ask = dice.choice((0, 0, balance(now), dice.randint(1, 300)))
+    if ask <= 0:
+        return
+    if dice.random() < 0.5:
+        now.take(paying(order, ask, total(order)))
+        return
+    at = order.placed_at
+    name = f"hold-{order.id}"
+    granted = now.take(holding(order, ask, total(order), at + dice.choice((1, 24, 24 * 9)) * HOUR)).granted
+    for _ in range(dice.choice((0, 1, 1, 2))):
+        when = at + dice.choice((0, 0, HOUR // 2, dice.randrange(12 * DAY)))
+        part = dice.choice((None, None, dice.randint(1, max(1, granted or 0))))
+        planned.append(dice.choice((capturing(name, when, part), releasing(name, when))))
+    for fact in [fact for fact in planned if fact.occurred_at == at and dice.random() < 0.5]:
+        planned.remove(fact)
+        now.take(fact)
 
 
 def recorded(of: Books) -> list[Remembered]:

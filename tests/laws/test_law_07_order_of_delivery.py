@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from regulars.kernel.time import DAY, HOUR, Instant
 from regulars.ledger.statement import reconcile
-from regulars.ledger.transfers import balances
+from regulars.ledger.transfers import balances, lot_balances
 from regulars.programme.facts import Remembered
 from regulars.programme.reasons import Reason
 from regulars.simulation.books import Books
@@ -49,7 +49,20 @@ def delivered_badly(dice: random.Random, of: Books) -> Books:
     return again
 
 
-_OF_PAYMENT = (Reason.NO_BALANCE, Reason.ABOVE_BALANCE, Reason.ABOVE_SHARE, Reason.NOT_A_STEP, Reason.BELOW_MINIMUM)
+_OF_PAYMENT = (
+    Reason.NO_BALANCE,
+    Reason.ABOVE_BALANCE,
+    Reason.ABOVE_SHARE,
+    Reason.NOT_A_STEP,
+    Reason.BELOW_MINIMUM,
+    Reason.ALREADY_HELD,
+    Reason.ALREADY_REDEEMED,
+    Reason.ORDER_PLACED,
+    Reason.HOLD_CAPTURED,
+    Reason.HOLD_RELEASED,
+    Reason.HOLD_EXPIRED,
+    Reason.HOLD_UNKNOWN,
+)
 
 
 def assert_same(one: Books, other: Books) -> None:
@@ -58,7 +71,9 @@ def assert_same(one: Books, other: Books) -> None:
     assert other.member == one.member
     assert other.now.orders == one.now.orders
     assert {k: v for k, v in balances(other.transfers).items() if v} == {k: v for k, v in balances(one.transfers).items() if v}
-    assert reconcile(other.transfers, other.member.lots, other.member.debt) == {}
+    assert other.now.ended == one.now.ended
+    assert reconcile(other.transfers, other.member.lots, other.member.debt, other.member.held) == {}
+    assert lot_balances(other.transfers) == lot_balances(one.transfers)
 
 
 def check(seed: int, name: str) -> None:

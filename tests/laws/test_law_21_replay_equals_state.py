@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from regulars.kernel.time import DAY, Instant
 from regulars.programme.decide import decide
 from regulars.programme.facts import OrderStated
-from regulars.programme.fold import differences, dossier_for
+from regulars.programme.fold import differences, dossier_of
 from regulars.programme.member import ENGINE_EPOCH, STATE_SCHEMA, MemberState
 
 seeds, names = st.integers(0, 2**32), st.sampled_from(sorted(PROGRAMMES))
@@ -24,6 +24,7 @@ def test_folding_the_facts_from_nothing_gives_the_incremental_state(seed: int, n
     again = now.folded_again()
     assert msgspec.json.encode(again.member) == msgspec.json.encode(now.member)
     assert again.orders == now.now.orders
+    assert again.ended == now.now.ended
     assert differences(now.transfers, again.transfers) == []
 
 
@@ -49,7 +50,7 @@ def test_decide_leaves_state_and_books_as_they_were(seed: int, name: str) -> Non
         if isinstance(late, OrderStated):
             order = msgspec.structs.replace(late.order, sequence=99, lines=())
             late = msgspec.structs.replace(late, order=order)
-        dossier = dossier_for(of, now.now.orders, late)
+        dossier = dossier_of(of, now.now, late)
         before = msgspec.json.encode((now.member, dossier, late))
         first = decide(of, now.member, dossier, late)
         assert msgspec.json.encode((now.member, dossier, late)) == before

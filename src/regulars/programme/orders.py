@@ -128,7 +128,7 @@ def _within_limits(
         if allowance is not None and drawn[name] != held:
             desk.draws[name] = drawn[name] - held
         if allowance is not None and got[rule] < want:
-            desk.limited.append(Refusal(Reason.BUDGET_EXHAUSTED, rule, {"rule": rule, "wanted": want, "granted": got[rule]}))
+            desk.limited.append(Refusal(Reason.BUDGET_EXHAUSTED, rule, {"wanted": want, "granted": got[rule]}))
     lowered = [_lowered(award, got[award.rule], limits[award.rule].uses) if award.rule in got else award for award in awards]
     awards = tuple([award for award in lowered if award.amount])
     return awards, tuple([rule for rule in perks if got.get(rule, 1)]), {name: held for name, held in drawn.items() if held}
