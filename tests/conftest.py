@@ -7,6 +7,8 @@ import pytest
 from builders import SHARED
 from hypothesis import HealthCheck, Phase, settings
 
+pytest_plugins = ["postgres_fixtures"]
+
 QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 settings.register_profile("regulars", deadline=None, print_blob=True, max_examples=150, suppress_health_check=QUIET)
 settings.register_profile("planted", settings.get_profile("regulars"), max_examples=1000, phases=[Phase.explicit, Phase.generate])
