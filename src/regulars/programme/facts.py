@@ -268,12 +268,20 @@ Place = tuple[Instant, str, int, str]
 
 
 def fact_order(fact: Remembered) -> Place:
-    """The order of folding: by occurrence; at one instant by order, what pays it first, then its states by sequence, then by id."""
+    """The order of folding: by occurrence; at one instant by order, what pays it first, then its states by sequence, then by id.
+
+    What changes the member as a whole comes after everything else of its instant, the undoing of a merge last.
+    """
     if isinstance(fact, OrderStated):
         return (fact.occurred_at, fact.order.key, fact.order.sequence, fact.id)
     if isinstance(fact, (ValueRedeemed, ValueHeld)):
         return (fact.occurred_at, fact.order_key, 0, fact.id)
-    return (fact.occurred_at, "", 0, fact.id)
+    if isinstance(fact, (HoldCaptured, HoldReleased, ValueAdjusted)):
+        return (fact.occurred_at, "", 0, fact.id)
+    return (fact.occurred_at, _AFTER_ALL, int(isinstance(fact, (MergeUndone, MergeRestored))), fact.id)
+
+
+_AFTER_ALL = "\U0010ffff"
 
 
 def in_its_place(fact: Remembered, clock: Instant, last: Place) -> Remembered:

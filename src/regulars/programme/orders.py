@@ -24,7 +24,7 @@ def take_order(desk: Desk, dossier: Dossier, fact: OrderStated) -> None:
     """Post the difference between what the order should have given and what it gave."""
     order = fact.order
     book = dossier.order or OrderBook(order.key)
-    if desk.member.is_gone and book.state is None and book.redemption is None:
+    if desk.member.is_gone and not _is_known(desk, book):
         desk.refuse(Reason.MEMBER_CLOSED, order.key, status=desk.member.status)
         return
     if book.state is not None and order.sequence <= book.state.sequence:
@@ -47,6 +47,11 @@ def take_order(desk: Desk, dossier: Dossier, fact: OrderStated) -> None:
     if dossier.later and desk.order.is_counted is not book.is_counted and version.counts_anew:
         _renumber_later(desk, dossier.later, 1 if desk.order.is_counted else -1)
         desk.version = version
+
+
+def _is_known(desk: Desk, book: OrderBook) -> bool:
+    """Whether the order was stated, paid or held for before: a member who left is still served in what was begun."""
+    return book.state is not None or book.redemption is not None or any(hold.order_key == book.key for hold in desk.member.holds)
 
 
 def settled(desk: Desk, book: OrderBook, order: Order, allowance: Allowance | None = None) -> OrderBook:
