@@ -83,7 +83,7 @@ class Refolder:
         told = msgspec.structs.replace(command.told, key=key_for(command, found))
         grants = again.decision.draws if isinstance(late, OrderStated) and programme.capacities else None
         corrections = differences(past.transfers, again.folded.transfers)
-        record = seat.post_late(late, again.decision, told, grants, again.folded, corrections, again.draws)
+        record = seat.post_late([(late, again.decision, told, grants)], again.folded, corrections, again.draws)
         seat.close()
         await sheet.write(connection)
         return Outcome(command.member_id, record, False, record.refusal, past.snapshot.accounts)

@@ -37,12 +37,14 @@ SYSTEM = "system"
 
 
 class Told(msgspec.Struct, frozen=True):
-    """How a fact came to us: from which ``source``, by whom, under which business ``key``; and whether the outside is told of it."""
+    """How a fact came to us: from which ``source``, by whom, under which business ``key`` (and ``also`` which); and whether the outside is
+    told of it."""
 
     source: str = ""
     actor: str = SYSTEM
     key: str = ""
     is_told: bool = True
+    also: tuple[str, ...] = ()
 
 
 class Seat:
@@ -100,16 +102,17 @@ class Seat:
 
     def post_late(
         self,
-        fact: Fact,
-        decision: Decision,
-        told: Told,
-        grants: dict[str, int] | None,
+        facts: Iterable[tuple[Fact, Decision, Told, dict[str, int] | None]],
         folded: Folded,
         corrections: Iterable[Transfer],
         draws: dict[str, int],
     ) -> Record:
-        """Post a fact that was folded into the past: its own ``decision``, and the ``corrections`` of everything that followed from it."""
-        record = self._begin(fact, decision, told, grants)
+        """Post facts that were folded into the past, each with its own decision, and the ``corrections`` of all that followed from them.
+
+        Returns the record of the last one, to which the corrections belong.
+        """
+        for fact, decision, told, grants in facts:
+            record = self._begin(fact, decision, told, grants)
         self._add_transfers(corrections, record)
         self._add_draws(draws)
         self.snapshot.member = folded.member
@@ -163,9 +166,9 @@ class Seat:
             body, digest = written_fact(fact)
             heard_at = fact.recorded_at
             self.snapshot.last = max(self.snapshot.last, fact_order(fact))
-            if told.key:
-                sequence = fact.order.sequence if isinstance(fact, OrderStated) else 0
-                row = (self.merchant_id, told.source, told.key, self.member_id, sequence, digest, self.seq, self.recorded_at)
+            sequence = fact.order.sequence if isinstance(fact, OrderStated) else 0
+            for key in (told.key, *told.also):
+                row = (self.merchant_id, told.source, key, self.member_id, sequence, digest, self.seq, self.recorded_at)
                 self._sheet.add(tables.fact_key, *row)
         kind = tag_of(fact)
         self._sheet.add(

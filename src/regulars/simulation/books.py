@@ -161,7 +161,7 @@ def undo_merge(
     survivor: Books, absorbed: Books, merged: MemberMerged, ids: tuple[FactId, FactId], actor: str, at: Instant
 ) -> Refusal | None:
     """It was a mistake: what belongs to ``absorbed`` goes back."""
-    theirs = {key: survivor.now.orders[key] for key in survivor.joined[merged.id]}
+    theirs = {key: survivor.now.orders[key] for key in survivor.joined[merged.id] if key in survivor.now.orders}
     facts = undo_facts(survivor.programme, survivor.member, merged, theirs, ids, actor, at)
     if isinstance(facts, Refusal):
         return facts

@@ -36,11 +36,13 @@ from regulars.simulation.returns import Kept
 
 
 class Assumptions(msgspec.Struct, frozen=True):
-    """What the history does not tell: whether members spend, what became of returned goods, and when the figures are taken."""
+    """What the history does not tell: whether members spend, what became of returned goods, whether the programme's discounts come off
+    (``give``) or the orders stand as they were paid (``as-paid``), and when the figures are taken."""
 
     as_of: Instant
     redeem: Literal["never", "greedy"] = "never"
     returns: Literal["ignore", "last-purchase-first"] = "ignore"
+    discounts: Literal["give", "as-paid"] = "give"
 
 
 Listener = Callable[[Told], None]
@@ -76,7 +78,7 @@ def replay_member(
 ) -> None:
     """Replay one member, who has every limit to themselves; ``listener`` is told of each fact with its decision."""
     shop = Shop(programme, history, assumptions, figures, listener, Capacities(programme.capacities) if programme.capacities else None)
-    for event in _events(history, assumptions, figures):
+    for event in events_of(history, assumptions, figures):
         shop.meet(event)
     shop.close(assumptions.as_of)
 
@@ -93,7 +95,7 @@ def _replay_in_time_order(
     for history in histories:
         shop = Shop(programme, history, assumptions, figures, listeners.get(history.member), capacities)
         shops.append(shop)
-        streams.append(_met_by(shop, _events(history, assumptions, figures)))
+        streams.append(_met_by(shop, events_of(history, assumptions, figures)))
     for _, _, shop, event in heapq.merge(*streams, key=lambda met: met[:2]):
         shop.meet(event)
     for shop in shops:
@@ -105,7 +107,7 @@ def _met_by(shop: "Shop", events: list[Event]) -> Iterator[tuple[When, MemberId,
     return ((_when(event), shop.member.id, shop, event) for event in events)
 
 
-def _events(history: History, assumptions: Assumptions, figures: Figures) -> list[Event]:
+def events_of(history: History, assumptions: Assumptions, figures: Figures) -> list[Event]:
     """What happened to one member before the day of the figures, in order of time."""
     as_of = assumptions.as_of
     events: list[Event] = [order for order in history.orders if order.placed_at < as_of]
@@ -114,6 +116,12 @@ def _events(history: History, assumptions: Assumptions, figures: Figures) -> lis
         events += [back for back in history.returns if back.at < as_of]
         events.sort(key=_when)
     return events
+
+
+def bought(books: Iterable[OrderBook]) -> list[tuple[Order, Order]]:
+    """The purchases of ``books`` in order of time, each with how it stands."""
+    pairs = [(book.purchase, book.state) for book in books if book.purchase is not None and book.state is not None]
+    return sorted(pairs, key=lambda pair: _when(pair[0]))
 
 
 def _numbered(order: Order) -> Order:
@@ -158,6 +166,14 @@ class Shop:
         self._perks = 0
         self._zone = programme.latest.zone
 
+    def resume(self, member: MemberState, books: Iterable[OrderBook]) -> None:
+        """The member has a past: they stand so, with these orders."""
+        self.member = member
+        self._orders = {book.key: book for book in books}
+        if self._kept is not None:
+            for purchase, state in bought(self._orders.values()):
+                self._kept.know(purchase, state)
+
     def meet(self, event: Event) -> None:
         """The member buys, or brings goods back."""
         if isinstance(event, Order):
@@ -174,7 +190,7 @@ class Shop:
             if self.member.due_at <= at:
                 self._decide(TimePassed(at))
             figures.revenue_minor += order_total(order)
-            if version.discounts:
+            if version.discounts and self._assumptions.discounts == "give":
                 priced = discounted(version, order, situation_of(self.member))
                 figures.discount_minor += sum(one.amount for one in priced.applied)
                 order = _numbered(priced.order) if len(priced.order.lines) < len(order.lines) else priced.order

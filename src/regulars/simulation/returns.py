@@ -29,6 +29,11 @@ class Kept:
         for sku in {line.sku for line in order.lines}:
             self._orders_with.setdefault(sku, []).append(order.key)
 
+    def know(self, purchase: Order, state: Order) -> None:
+        """``purchase`` was made earlier, and stands as ``state`` since."""
+        self.buy(purchase)
+        self._states[purchase.key] = state
+
     def take_back(self, returned: Returned) -> list[Order]:
         """The new states of the orders that ``returned`` goods came from: code by code, the latest purchase first."""
         changed: dict[str, dict[str, int]] = {}

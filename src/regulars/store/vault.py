@@ -3,7 +3,7 @@
 Invariant: without the person's key nothing in here can be read, and when it is deleted nothing ever again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from regulars.store.database import Connection
 
@@ -52,3 +52,29 @@ async def destroy(connection: Connection, merchant_id: int, member_ids: list[int
     """The keys, the salts and the values of these people."""
     for table in ("vault", "vault_key"):
         await connection.execute(f"delete from {table} where merchant_id = $1 and member_id = any ($2)", merchant_id, member_ids)
+
+
+async def insert_keys(connection: Connection, merchant_id: int, keys: Iterable[tuple[int, bytes, bytes]]) -> None:
+    """Keys and salts of many new people."""
+    rows = list(keys)
+    await connection.execute(
+        """insert into vault_key (merchant_id, member_id, wrapped_key, salt)
+            select $1, u.id, u.key, u.salt from unnest($2::bigint[], $3::bytea[], $4::bytea[]) as u (id, key, salt)""",
+        merchant_id,
+        [row[0] for row in rows],
+        [row[1] for row in rows],
+        [row[2] for row in rows],
+    )
+
+
+async def insert_values(connection: Connection, merchant_id: int, values: Iterable[tuple[int, str, bytes]]) -> None:
+    """One sealed value each of many new people."""
+    rows = list(values)
+    await connection.execute(
+        """insert into vault (merchant_id, member_id, name, sealed)
+            select $1, u.id, u.name, u.sealed from unnest($2::bigint[], $3::text[], $4::bytea[]) as u (id, name, sealed)""",
+        merchant_id,
+        [row[0] for row in rows],
+        [row[1] for row in rows],
+        [row[2] for row in rows],
+    )

@@ -1,0 +1,77 @@
+"""Imports: what is known of a file's orders already, and how far each run has come.
+
+Invariant: how far a run has come is written in the transaction of what it did, so that it goes on exactly there.
+"""
+
+from collections.abc import Iterable
+
+from regulars.kernel.time import Instant
+from regulars.store.database import Connection
+from regulars.store.members import Digest
+
+
+async def begin_run(connection: Connection, merchant_id: int, run: str, part: int, parts: int, now: Instant) -> int:
+    """How many members an unfinished run of this file has behind it; one that was finished begins anew."""
+    done: int = await connection.fetchval(
+        """insert into import_run (merchant_id, run, part, parts, recorded_at) values ($1, $2, $3, $4, $5)
+            on conflict (merchant_id, run, parts, part) do update set
+                members_done = case when import_run.is_done then 0 else import_run.members_done end,
+                orders_done = case when import_run.is_done then 0 else import_run.orders_done end, is_done = false, recorded_at = $5
+            returning members_done""",
+        merchant_id,
+        run,
+        part,
+        parts,
+        now,
+    )
+    return done
+
+
+async def advance_run(connection: Connection, merchant_id: int, run: str, part: int, parts: int, members: int, orders: int) -> None:
+    """So many more members and orders are done."""
+    await connection.execute(
+        """update import_run set members_done = members_done + $5, orders_done = orders_done + $6
+            where merchant_id = $1 and run = $2 and parts = $4 and part = $3""",
+        merchant_id,
+        run,
+        part,
+        parts,
+        members,
+        orders,
+    )
+
+
+async def end_run(connection: Connection, merchant_id: int, run: str, part: int, parts: int) -> None:
+    """It is done."""
+    await connection.execute(
+        "update import_run set is_done = true where merchant_id = $1 and run = $2 and parts = $4 and part = $3",
+        merchant_id,
+        run,
+        part,
+        parts,
+    )
+
+
+async def known_keys(connection: Connection, merchant_id: int, source: str, keys: Iterable[str]) -> dict[str, bytes]:
+    """Which of the business keys are taken, with the hash of what was told under them."""
+    rows = await connection.fetch(
+        """select k.key, k.digest from unnest($3::text[]) as u (key)
+            join fact_key k on k.merchant_id = $1 and k.source = $2 and k.key = u.key""",
+        merchant_id,
+        source,
+        list(keys),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def erased(connection: Connection, merchant_id: int, digests: Iterable[Digest]) -> set[Digest]:
+    """Which of the identities are those of people who were erased."""
+    wanted = list(digests)
+    rows = await connection.fetch(
+        """select t.kind, t.digest from unnest($2::text[], $3::bytea[]) as u (kind, digest)
+            join identity_trace t on t.merchant_id = $1 and t.kind = u.kind and t.digest = u.digest""",
+        merchant_id,
+        [kind for kind, _ in wanted],
+        [digest for _, digest in wanted],
+    )
+    return {(row[0], row[1]) for row in rows}
