@@ -174,3 +174,35 @@ def test_a_payment_that_was_refused_stays_refused_when_late_evidence_would_have_
     now.take(stated(an_order("1", 0, a_line(price=10_000)), heard=11 * DAY))
     assert now.take(paying(second, 100, 10_000)).granted == 0
     assert balance(now) == 100
+
+
+@pytest.mark.parametrize(("entry", "taken"), [("live", False), ("history", True), ("attached", True)])
+def test_history_from_before_and_attached_orders_are_never_too_late(entry: str, taken: bool) -> None:
+    now = books(a_programme())
+    now.take(stated(an_order("new", 190 * DAY, a_line())))
+    old = msgspec.structs.replace(stated(an_order("old", 0, a_line()), heard=200 * DAY), entry=entry)
+    assert (now.take(old).refusal is None) is taken
+    assert balance(now) == (20 if taken else 10)
+    if taken:
+        assert now.now.orders["shop:new"].situation is not None
+        assert now.now.orders["shop:new"].situation.number == 2
+
+
+def test_what_could_not_be_taken_is_looked_at_anew_when_it_comes_again() -> None:
+    now = books(a_programme())
+    early = stated(an_order("1", 5 * DAY, a_line()), heard=4 * DAY)
+    assert now.take(early).refusal is not None
+    assert now.take(msgspec.structs.replace(early, recorded_at=Instant(6 * DAY))).refusal is None
+
+
+def test_what_was_granted_to_a_limited_rule_stands_when_late_evidence_would_have_it_otherwise() -> None:
+    from regulars.simulation.capacities import Capacities
+
+    of = a_programme(rules=[{"id": "first", "if": {"op": "first"}, "award": {"unit": "points", "amount": 9}, "limit": {"uses": 1}}])
+    capacities = Capacities(of.capacities)
+    now = books(of, capacities=capacities)
+    now.take(stated(an_order("2", 9 * DAY, a_line())))
+    late = now.take(stated(an_order("1", 0, a_line()), heard=10 * DAY))
+    assert late.limited == ()
+    assert {key: book.drawn for key, book in now.now.orders.items()} == {"shop:1": {"rule:first": 1}, "shop:2": {}}
+    assert (balance(now), capacities.left("rule:first")) == (9, 0)

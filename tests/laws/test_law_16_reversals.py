@@ -4,7 +4,21 @@ import random
 
 import msgspec
 import pytest
-from builders import a_line, a_programme, a_unit, an_order, balance, books, changed, live, paying, some_history, some_programme, stated
+from builders import (
+    a_line,
+    a_programme,
+    a_unit,
+    an_order,
+    balance,
+    books,
+    changed,
+    live,
+    paying,
+    purchase_rule,
+    some_history,
+    some_programme,
+    stated,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +26,7 @@ from regulars.kernel.time import DAY, Instant
 from regulars.ledger.accounts import Account, Movement
 from regulars.programme.definition import Programme
 from regulars.simulation.books import Books
+from regulars.simulation.capacities import Capacities
 
 amounts = st.integers(1, 400)
 
@@ -190,3 +205,29 @@ def test_each_reversal_names_where_it_was_taken() -> None:
     now.take(stated(changed(state), 6 * DAY))
     reversals = [(t.source, t.amount, t.lot) for t in now.transfers if t.movement is Movement.REVERSAL]
     assert reversals == [(Account.ACTIVE, 50, "shop:o1:points"), (Account.DEBT, 50, None)]
+
+
+@pytest.mark.parametrize(("returns", "left"), [("give_back", 100), ("keep", 0)])
+def test_what_an_order_drew_of_a_limit_comes_back_with_its_goods_as_the_limit_says(returns: str, left: int) -> None:
+    of = a_programme(rules=[{**purchase_rule(), "limit": {"units": 100, "returns": returns}}])
+    capacities = Capacities(of.capacities)
+    now = books(of, capacities=capacities)
+    order = an_order("1", 0, a_line(quantity=4, price=2_500))
+    now.take(stated(order))
+    now.take(stated(changed(order, a_line(quantity=1, price=2_500)), DAY))
+    assert (balance(now), capacities.left("rule:purchase")) == (25, 75 * left // 100)
+    now.take(stated(msgspec.structs.replace(changed(order), sequence=3), 2 * DAY))
+    assert (balance(now), capacities.left("rule:purchase")) == (0, left)
+
+
+@given(parts=st.lists(st.integers(0, 9), min_size=1, max_size=6), most=st.integers(1, 1000))
+def test_after_any_returns_the_order_has_what_its_kept_goods_earn_within_what_it_was_granted(parts: list[int], most: int) -> None:
+    of = a_programme(rules=[{**purchase_rule(), "limit": {"units": most, "over": "reduce"}}])
+    capacities = Capacities(of.capacities)
+    now = books(of, capacities=capacities)
+    order = an_order("1", 0, a_line(quantity=9, price=10_000))
+    now.take(stated(order))
+    for day, kept in enumerate(parts, 1):
+        order = changed(order, *([a_line(quantity=kept, price=10_000)] if kept else []))
+        now.take(stated(order, day * DAY))
+        assert balance(now) == capacities.drawn["rule:purchase"] == min(kept * 100, most)
