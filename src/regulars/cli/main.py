@@ -28,7 +28,11 @@ app = typer.Typer(
 )
 orders_app = typer.Typer(help="Files of orders.", no_args_is_help=True, rich_markup_mode=None)
 programme_app = typer.Typer(help="Programmes: their documents.", no_args_is_help=True, rich_markup_mode=None)
+import_app = typer.Typer(help="Bring a shop's past into the database.", no_args_is_help=True, rich_markup_mode=None)
+member_app = typer.Typer(help="Members.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(orders_app, name="orders")
+app.add_typer(import_app, name="import")
+app.add_typer(member_app, name="member")
 app.add_typer(programme_app, name="programme")
 
 
@@ -66,6 +70,8 @@ Column = Annotated[
     list[str] | None, typer.Option("--column", "-c", metavar="ROLE=NAME", help="Which column is what, as member=buyer; may be repeated.")
 ]
 DatesOption = Annotated[Dates | None, typer.Option("--dates", help="Which comes first in dates like 3/4/2025.")]
+Merchant = Annotated[int, typer.Option("--merchant", min=1, metavar="ID", help="Whose; a single shop is merchant 1.")]
+Source = Annotated[str, typer.Option("--source", metavar="NAME", help="Within which the shop's own numbers are unique.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
@@ -165,6 +171,90 @@ def programme_schema() -> None:
     from regulars.programme.definition import json_schema
 
     print(json.dumps(json_schema(), indent=2))
+
+
+@programme_app.command("publish")
+def programme_publish(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The programme, YAML or JSON.")],
+    merchant: Merchant = 1,
+    actor: Annotated[str, typer.Option("--actor", metavar="NAME", help="Who publishes it.")] = "owner",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Publish a programme: the first version applies to all of the past, a later one from its day, or at once."""
+    from regulars.cli import service
+
+    service.publish_programme(file, merchant, actor, reason, as_json)
+
+
+@import_app.command("orders")
+def import_orders(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet, one row an order line.")],
+    merchant: Merchant = 1,
+    source: Source = "file",
+    column: Column = None,
+    dates: DatesOption = None,
+    as_of: AsOf = None,
+    redeem: Annotated[Redeem, typer.Option("--redeem", help="Members never spent, or as much as allowed at each order.")] = Redeem.NEVER,
+    returns: Annotated[Returns, typer.Option("--returns", help="Returned goods: ignore them, or match the latest purchase.")] = (
+        Returns.LAST_PURCHASE_FIRST
+    ),
+    as_if: Annotated[bool, typer.Option("--as-if", help="As if the programme had run: its discounts come off the orders.")] = False,
+    processes: Annotated[int | None, typer.Option("--processes", min=1, help="Processes to use; all processors when not said.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Import past orders by the decisions of the published programme; again, or after a crash, it goes on where it was."""
+    from regulars.cli import service
+
+    day = None if as_of is None else as_of.date()
+    service.import_orders(
+        file, merchant, source, column, None if dates is None else str(dates), day, str(redeem), str(returns), as_if, processes, as_json
+    )
+
+
+@member_app.command("show")
+def member_show(
+    who: Annotated[str, typer.Argument(metavar="WHO", help="E-mail, phone, card, the shop's customer number, or the member's id.")],
+    merchant: Merchant = 1,
+    source: Source = "file",
+    as_json: Json = False,
+) -> None:
+    """Show how a member stands: what they hold, until when, and what happened last."""
+    from regulars.cli import service
+
+    service.show_member(who, merchant, source, as_json)
+
+
+@app.command("worker")
+def worker(once: Annotated[bool, typer.Option("--once", help="One round, then end.")] = False) -> None:
+    """Do what nobody asks for: what time does to members, seals, the months to come."""
+    from regulars.cli import service
+
+    service.run_worker(once)
+
+
+@app.command("backup")
+def backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")]) -> None:
+    """Write the whole database to a file, as it is at one moment."""
+    from regulars.cli import service
+
+    service.backup(file)
+
+
+@app.command("restore")
+def restore(file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `regulars backup` wrote.")]) -> None:
+    """Fill an empty database from a backup: all of it or nothing."""
+    from regulars.cli import service
+
+    service.restore(file)
+
+
+@app.command("doctor")
+def doctor(as_json: Json = False) -> None:
+    """Say whether the database is well, and what to do where it is not."""
+    from regulars.cli import service
+
+    service.doctor(as_json)
 
 
 @app.command("demo")

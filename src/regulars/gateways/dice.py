@@ -12,7 +12,8 @@ _CHANCE_BITS = 21
 
 def new_id(now: Instant) -> int:
     """A fresh id of 62 bits: the millisecond, then chance; so ids of one time lie together in an index."""
-    return (now // 1000) % 2**41 * 2**_CHANCE_BITS + secrets.randbits(_CHANCE_BITS)
+    millisecond: int = now // 1000 % 2**41
+    return (millisecond << _CHANCE_BITS) + secrets.randbits(_CHANCE_BITS)
 
 
 def new_ids(now: Instant, count: int) -> list[int]:

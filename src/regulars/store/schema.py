@@ -26,6 +26,10 @@ MONTHS_AHEAD = 3
 _OLDEST = 15
 _UTC = ZoneInfo("UTC")
 
+_ONE_AT_A_TIME = "select pg_advisory_xact_lock(7236211)"
+"""One migration at a time; the lock ends with the transaction."""
+
+_MISSING = "select to_regclass($1) is null"
 
 _ROLE = f"""
 do $$ begin
@@ -46,7 +50,7 @@ async def migrate(url: str, now: Instant) -> None:
     try:
         await prepare(owner)
         async with owner.transaction():
-            await owner.execute("select pg_advisory_xact_lock(7236211)")  # one migration at a time; the lock ends with the transaction
+            await owner.execute(_ONE_AT_A_TIME)
             engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
             try:
                 async with engine.begin() as connection:
@@ -70,6 +74,15 @@ async def prepare(owner: asyncpg.Connection) -> None:
         raise Invalid(Problem("database", f"the role {APP_ROLE} is missing and may not be created", hint)) from None
 
 
+async def prepare_url(url: str) -> None:
+    """``prepare`` for the database at ``url``."""
+    owner = await asyncpg.connect(url)
+    try:
+        await prepare(owner)
+    finally:
+        await owner.close()
+
+
 async def make_partitions(owner: asyncpg.Connection, now: Instant, ahead: int = MONTHS_AHEAD) -> int:
     """Partitions for the month of ``now`` and ``ahead`` more; returns how many were missing."""
     made = 0
@@ -77,12 +90,26 @@ async def make_partitions(owner: asyncpg.Connection, now: Instant, ahead: int = 
         first, end = bounds_of(month)
         for table in BY_MONTH:
             name = f"{table.name}_{month.replace('-', '_')}"
-            if await owner.fetchval("select to_regclass($1) is null", name):
-                await owner.execute(f"create table if not exists {name} partition of {table.name} for values from ({first}) to ({end})")
-                if table.name != "outbox":
-                    await owner.execute(f"create trigger never_emptied before truncate on {name} execute function refuse_change()")
-                made += 1
+            if await owner.fetchval(_MISSING, name):
+                made += await _make_partition(owner, table.name, name, f"from ({first}) to ({end})")
     return made
+
+
+async def _make_partition(owner: asyncpg.Connection, table: str, name: str, bounds: str) -> bool:
+    """One partition with its guards, whole or not at all; made beside its table, so that nobody who reads or writes has to wait."""
+    async with owner.transaction():
+        await owner.execute(_ONE_AT_A_TIME)
+        if not await owner.fetchval(_MISSING, name):
+            return False
+        await owner.execute(f"create table {name} (like {table} including defaults including constraints)")
+        await owner.execute(f"alter table {table} attach partition {name} for values {bounds}")
+        entered = f"after insert on {name} referencing new table as entered for each statement execute function"
+        if table != "outbox":
+            await owner.execute(f"create trigger never_emptied before truncate on {name} execute function refuse_change()")
+            await owner.execute(f"create trigger months_stay_sealed {entered} check_month()")
+        if table == "transfer":
+            await owner.execute(f"create trigger entries_continue {entered} check_entries()")
+        return True
 
 
 def month_of(at: Instant) -> str:

@@ -379,6 +379,35 @@ create trigger never_emptied before truncate on draw execute function refuse_cha
 create trigger never_emptied before truncate on fact_key execute function refuse_change();
 create trigger never_emptied before truncate on audit execute function refuse_change();
 create trigger never_emptied before truncate on seal execute function refuse_change();
+do $$ begin
+    for i in 0..7 loop
+        execute format('create trigger never_emptied before truncate on fact_key_%s execute function refuse_change()', i);
+    end loop;
+end $$;
+
+-- A sealed month stays as it is (law 22).
+create function check_month() returns trigger language plpgsql set enable_seqscan = off as $$
+declare
+    sealed text;
+begin
+    select s.month into sealed
+    from (select merchant_id, min(recorded_at) as recorded_at from entered group by merchant_id) e
+    join seal s on s.merchant_id = e.merchant_id and s.month >= to_char(moment(e.recorded_at) at time zone 'UTC', 'YYYY-MM')
+    limit 1;
+    if found then
+        raise exception 'the month % is sealed', sealed using errcode = 'restrict_violation', hint = 'corrections are recorded now';
+    end if;
+    return null;
+end $$;
+
+create trigger months_stay_sealed after insert on fact referencing new table as entered
+    for each statement execute function check_month();
+create trigger months_stay_sealed after insert on transfer referencing new table as entered
+    for each statement execute function check_month();
+create trigger months_stay_sealed after insert on allocation referencing new table as entered
+    for each statement execute function check_month();
+create trigger months_stay_sealed after insert on draw referencing new table as entered
+    for each statement execute function check_month();
 
 -- Entries continue the sequence of their account without a gap, each from where the one before ended, and end where the account stands.
 create function check_entries() returns trigger language plpgsql set enable_seqscan = off as $$
@@ -389,12 +418,13 @@ begin
     from (
         select n.*,
             lag(seq) over own as before_seq, lag(pending) over own as before_pending, lag(active) over own as before_active,
-            lag(held) over own as before_held, lag(debt) over own as before_debt, lead(seq) over own as next_seq
+            lag(held) over own as before_held, lag(debt) over own as before_debt, lag(recorded_at) over own as before_recorded_at,
+            lead(seq) over own as next_seq
         from entered n
         window own as (partition by merchant_id, member_id, unit order by seq)
     ) e
     where (before_seq is not null and (
-            seq <> before_seq + 1
+            seq <> before_seq + 1 or recorded_at <> before_recorded_at
             or pending <> before_pending + amount * ((target = 'member.pending')::int - (source = 'member.pending')::int)
             or active <> before_active + amount * ((target = 'member.active')::int - (source = 'member.active')::int)
             or held <> before_held + amount * ((target = 'member.held')::int - (source = 'member.held')::int)
@@ -415,7 +445,7 @@ end $$;
 create trigger entries_continue after insert on transfer referencing new table as entered
     for each statement execute function check_entries();
 
--- An account changes only by the entries that it counts.
+-- An account changes only by the entries that it counts, and no entry that it counted already comes again at another time.
 create function check_account() returns trigger language plpgsql set enable_seqscan = off as $$
 declare
     wrong record;
@@ -447,9 +477,10 @@ begin
                 coalesce(sum(t.amount * ((target = 'member.debt')::int - (t.source = 'member.debt')::int)), 0) as debt
             from transfer t
             where t.merchant_id = c.merchant_id and t.member_id = c.member_id and t.unit = c.unit
-                and t.seq > f.seq and t.seq <= c.seq and t.recorded_at = c.recorded_at
+                and t.seq >= f.seq and t.seq <= c.seq and t.recorded_at = c.recorded_at
+                and (t.seq > f.seq or f.recorded_at <> c.recorded_at)
         ) s
-        where s.entries <> c.seq - f.seq
+        where s.entries <> c.seq - f.seq or (c.seq = f.seq and c.recorded_at <> f.recorded_at)
             or (c.pending - f.pending, c.active - f.active, c.held - f.held, c.debt - f.debt)
                 is distinct from (s.pending, s.active, s.held, s.debt)
         limit 1;
@@ -523,7 +554,7 @@ grant select on all tables in schema public to regulars_app;
 grant insert on merchant, store, source, programme, capacity, capacity_lease, seal, import_run, audit, member, identity, identity_trace,
     vault_key, vault, guest_order, fact, fact_key, order_book, order_line, account, transfer, allocation, lot, hold, draw, outbox
     to regulars_app;
-grant update on merchant, store, programme, capacity, capacity_lease, import_run, member, identity, vault, vault_key, order_book,
+grant update on merchant, store, programme, capacity, capacity_lease, import_run, member, identity, identity_trace, vault, vault_key, order_book,
     order_line, account, lot, hold to regulars_app;
 grant delete on capacity_lease, identity, identity_trace, vault_key, vault, guest_order, order_book, order_line, outbox to regulars_app;
 revoke all on fact_key_0, fact_key_1, fact_key_2, fact_key_3, fact_key_4, fact_key_5, fact_key_6, fact_key_7 from regulars_app;

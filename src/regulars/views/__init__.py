@@ -1,0 +1,1 @@
+"""Pictures: read models for screens and reports - SQL in, plain rows out."""

@@ -1,0 +1,1 @@
+"""The worker: what is to be done without anybody asking."""
