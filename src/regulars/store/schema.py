@@ -29,7 +29,8 @@ _UTC = ZoneInfo("UTC")
 _ONE_AT_A_TIME = "select pg_advisory_xact_lock(7236211)"
 """One migration at a time; the lock ends with the transaction."""
 
-_MISSING = "select to_regclass($1) is null"
+_MISSING = "select not exists (select from pg_class where relname = $1 and relnamespace = 'public'::regnamespace)"
+"""Asked of the rows of the catalogue: its caches may not have heard yet what another process has made."""
 
 _ROLE = f"""
 do $$ begin
