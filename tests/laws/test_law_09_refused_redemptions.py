@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from regulars.kernel.time import DAY
 from regulars.programme.quote import Quote, quote
-from regulars.programme.reasons import Reason
+from regulars.programme.reasons import Reason, Refusal
 
 
 def spending(**keys: Any) -> dict[str, Any]:
@@ -106,6 +106,22 @@ def test_a_member_who_is_not_active_neither_pays_nor_holds(name: str, ask: Any) 
     assert answer.refusal is not None
     assert (answer.granted, answer.refusal.reason, answer.refusal.args) == (0, Reason.MEMBER_NOT_ACTIVE, {"status": name})
     assert (now.member.lots, len(now.transfers)) == (before, posted)
+
+
+def test_the_quote_tells_who_is_suspended_that_nothing_may_be_spent_and_who_left_that_they_take_part_no_more() -> None:
+    now = books(a_programme())
+    cart = an_order("2", 2 * DAY, a_line(price=50_000))
+    now.take(stated(an_order("1", 0, a_line(price=50_000))))
+    now.take(status("suspended", DAY))
+    seen = quote(now.programme, now.member, cart)
+    assert isinstance(seen, Quote)
+    offer = seen.spendable[0]
+    assert offer.limited_by is not None
+    assert (offer.amount, offer.limited_by.reason) == (0, Reason.MEMBER_NOT_ACTIVE)
+    now.take(status("closed", DAY + 1))
+    refused = quote(now.programme, now.member, cart)
+    assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.MEMBER_CLOSED
 
 
 @pytest.mark.parametrize(("name", "earned"), [("suspended", 50), ("closed", 0), ("erased", 0)])

@@ -121,6 +121,10 @@ def inadmissible(programme: Programme, fact: Remembered) -> Refusal | None:
         return Refusal(Reason.UNSOUND, fact.id, {"what": "occurred_at"})
     if isinstance(fact, OrderStated) and not _CALENDAR[0] <= fact.order.placed_at <= _CALENDAR[1]:
         return Refusal(Reason.UNSOUND, fact.id, {"what": "placed_at"})
+    if isinstance(fact, ValueHeld) and not _CALENDAR[0] <= fact.expires_at <= _CALENDAR[1]:
+        return Refusal(Reason.UNSOUND, fact.id, {"what": "expires_at"})
+    if isinstance(fact, ValueAdjusted) and not fact.amount:
+        return Refusal(Reason.UNSOUND, fact.id, {"what": "amount"})
     version = programme.at(min(fact.occurred_at, fact.recorded_at))
     if version is None or (isinstance(fact, OrderStated) and programme.at(fact.order.placed_at) is None):
         return Refusal(Reason.NO_PROGRAMME_YET, fact.id)

@@ -87,10 +87,10 @@ def unsound(order: Order) -> str:
         return "rate"
     if order.discount < 0 or order.refunded < 0:
         return "discount" if order.discount < 0 else "refunded"
-    if ":" in order.source:
+    if ":" in order.source or order.source == "adjustment":  # lots are named by the order or adjustment that opened them
         return "source"
     for line in order.lines if _lowest_sign(order) < 0 else ():
-        if line.quantity < 0 or line.amount < 0 or line.discount < 0:
+        if line.quantity < 0 or line.amount < 0 or line.discount < 0 or line.cost < 0:
             return f"lines.{line.id}"
     ids = {line.id for line in order.lines}
     return "" if len(ids) == len(order.lines) and "\n" not in "".join(ids) else "lines.id"
@@ -98,7 +98,7 @@ def unsound(order: Order) -> str:
 
 def _lowest_sign(order: Order) -> int:
     """Below zero when any figure of any line is: the sign bit survives an or."""
-    return min([line.quantity | line.amount | line.discount for line in order.lines], default=0)
+    return min([line.quantity | line.amount | line.discount | line.cost for line in order.lines], default=0)
 
 
 class OrderStated(msgspec.Struct, frozen=True, tag="order_stated", omit_defaults=True):

@@ -69,11 +69,13 @@ class Priced(msgspec.Struct, frozen=True):
 def quote(programme: Programme, member: MemberState | None, cart: Order) -> Quote | Refusal:
     """What ``cart`` (an order not yet placed; its ``placed_at`` is the moment asked about) would get.
 
-    ``member`` None is a guest: what they would have as a new member. A refusal when the cart is impossible, when no version is in force
-    or when the currency has no rate.
+    ``member`` None is a guest: what they would have as a new member. A refusal when the cart is impossible, when the member takes part no
+    more, when no version is in force or when the currency has no rate. What a limit has left is not known here: it is granted to the order.
     """
     if wrong := unsound(cart):
         return Refusal(Reason.UNSOUND, cart.key, {"what": wrong})
+    if member is not None and member.is_gone:
+        return Refusal(Reason.MEMBER_CLOSED, member.id, {"status": member.status})
     version = programme.at(cart.placed_at)
     if version is None:
         return Refusal(Reason.NO_PROGRAMME_YET, cart.key)
@@ -167,6 +169,8 @@ def spendable(version: Version, member: MemberState, order: Order, purse: points
     balance = active_balance(member.lots, purse.unit)
     if order.currency != version.currency:
         return Spendable(purse.unit, 0, 0, balance, Refusal(Reason.NOT_SPENDABLE, purse.unit, {"currency": order.currency}))
+    if member.status != "active":
+        return Spendable(purse.unit, 0, 0, balance, Refusal(Reason.MEMBER_NOT_ACTIVE, purse.unit, {"status": member.status}))
     most, limited_by = points.allowed(purse, balance, payable(version, order, purse))
     return Spendable(purse.unit, most, purse.money(most), balance, limited_by)
 
