@@ -75,7 +75,6 @@ def test_what_there_is_of_each_limit_is_known_by_name() -> None:
         {
             "version": 2,
             "applies_from": "1970-02-01",
-            "units": {"points": a_unit()},
             "rules": [{**purchase_rule(), "limit": {"units": 300}}],
         },
     )
