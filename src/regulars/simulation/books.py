@@ -95,16 +95,19 @@ class Books:
     def _fold_again(self, late: Remembered) -> Answer:
         """Fold everything again and post the difference; the answer to the ``late`` fact is what the fold decided of it.
 
-        Where a capacity lacks what the whole history draws more than before, the late fact gets so much less.
+        Where a capacity lacks what the whole history draws more than before, the late fact gets so much less; and where that is not enough,
+        for it changed what others may keep of theirs, it gets nothing.
         """
         self.facts.append(late)
         again, decisions = self._folded_with(None, late)
         limited: dict[str, int] = {}
-        while self.capacities is not None and (lacking := self.capacities.lacking(more := self._drawn_more(again))):
-            asked = decisions[late.id].draws
+        for is_second in (False, True):
+            more = self._drawn_more(again)
+            lacking = self.capacities.lacking(more) if self.capacities is not None else {}
             for name, left in lacking.items():
-                limited[name] = 0 if name in limited else max(0, asked.get(name, 0) - (more[name] - left))
-            again, decisions = self._folded_with(limited, late)
+                limited[name] = 0 if is_second else max(0, decisions[late.id].draws.get(name, 0) - (more[name] - left))
+            if lacking:
+                again, decisions = self._folded_with(limited, late)
         if self.capacities is not None:
             self.capacities.draw(self._drawn_more(again))
             self.facts = [_with_outcome(fact, decisions[fact.id], is_new=isinstance(fact, OrderStated)) for fact in self.facts]
