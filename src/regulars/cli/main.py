@@ -257,6 +257,18 @@ def doctor(as_json: Json = False) -> None:
     service.doctor(as_json)
 
 
+@app.command("verify")
+def verify(
+    merchant: Annotated[int | None, typer.Option("--merchant", metavar="ID", help="Only this merchant; all when not said.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Recompute everything that the database holds from its entries and facts, and say what does not agree."""
+    from regulars.cli.verify import verify
+
+    if not verify(merchant, as_json):
+        raise typer.Exit(1)
+
+
 @app.command("demo")
 def demo(once: Annotated[bool, typer.Option("--once", help="Print and end.")] = False) -> None:
     """Replay a small real shop under a points programme: a table, one member's story, one order explained."""

@@ -11,7 +11,7 @@ import msgspec
 
 from regulars.kernel.errors import NotFound, Problem
 from regulars.verify import capacities, commitments, entries, facts, lots, orders, people, seals, standing, tenancy
-from regulars.verify.reading import MEMBERS_AT_ONCE, Connection, Member, members, opened
+from regulars.verify.reading import MEMBERS_AT_ONCE, Connection, Member, members, opened, together
 from regulars.verify.report import Check, Report
 from regulars.verify.rules.document import Version
 
@@ -73,9 +73,12 @@ async def _audit(checks: Checks, connection: Connection, merchant: int, progress
     versions = await _versions(connection, merchant)
     sums, drawn = entries.Sums(), Counter[str]()
     batch: list[Member] = []
+    joined: list[Member] = []
     async for member in members(connection, merchant):
         _judge(checks, member, versions, sums, drawn)
         batch.append(member)
+        if member.was_merged:
+            joined.append(member)
         if len(batch) == MEMBERS_AT_ONCE:
             await facts.judge_keys(checks.facts, connection, batch)
             batch = []
@@ -83,6 +86,11 @@ async def _audit(checks: Checks, connection: Connection, merchant: int, progress
         progress("members", done)
     if batch:
         await facts.judge_keys(checks.facts, connection, batch)
+    if joined:
+        whole = together(joined)
+        orders.judge_whole(checks.orders, whole)
+        commitments.judge_whole(checks.commitments, whole)
+        capacities.judge_whole(checks.capacities, whole)
     sums.conclude(checks.entries, merchant)
     await facts.judge_all_keys(checks.facts, connection, merchant)
     await capacities.conclude(checks.capacities, connection, merchant, drawn)

@@ -23,17 +23,24 @@ def check() -> Check:
 
 
 def judge(check: Check, member: Member, versions: dict[int, Version]) -> None:
-    """All commitments of one member."""
-    if member.was_merged:
-        check.leave("commitments of merged members: part of them lies with another member")
-        return
-    holds = _holds(check, member)
-    _judge_payments(check, member, versions, holds)
+    """All commitments of one member; those of merged members only all together."""
+    for book in member.books:
+        if book.body.get("redemption"):
+            _judge_redemption(check, f"{member.where}, order {book.key}", book, versions)
+    if not member.was_merged:
+        _judge_holds(check, member)
+        judge_whole(check, member)
+
+
+def judge_whole(check: Check, member: Member) -> None:
+    """Payments and adjustments against entries, where all of both are known: of one member, or of all that merges touched."""
+    _judge_payments(check, member)
     _judge_adjustments(check, member)
 
 
-def _granted(member: Member, holds: dict[str, Fact]) -> Counter[tuple[str, str]]:
+def _granted(member: Member) -> Counter[tuple[str, str]]:
     """What payments and captures granted, by order and unit."""
+    holds = {fact.body["hold"]: fact for fact in member.facts if fact.kind == "value_held"}
     granted: Counter[tuple[str, str]] = Counter()
     for fact in member.facts:
         if fact.kind == "value_redeemed":
@@ -44,9 +51,9 @@ def _granted(member: Member, holds: dict[str, Fact]) -> Counter[tuple[str, str]]
     return granted
 
 
-def _judge_payments(check: Check, member: Member, versions: dict[int, Version], holds: dict[str, Fact]) -> None:
+def _judge_payments(check: Check, member: Member) -> None:
     """By order: granted, less what came back, is what lies with the house as redeemed; and the book says the same."""
-    granted = _granted(member, holds)
+    granted = _granted(member)
     redeemed: Counter[tuple[str, str]] = Counter()
     for account, unit, signed, entry in flows(member.transfers):
         if account == "house.redeemed":
@@ -61,9 +68,6 @@ def _judge_payments(check: Check, member: Member, versions: dict[int, Version], 
         check.compare("redeemed", where, "units redeemed by entries", granted[key, unit] - back, redeemed[key, unit], _HINT)
         if granted[key, unit]:
             check.compare("redemption", where, "units that paid, in the book", granted[key, unit], paid.get("amount", 0), _HINT)
-    for book in member.books:
-        if book.body.get("redemption"):
-            _judge_redemption(check, f"{member.where}, order {book.key}", book, versions)
 
 
 def _judge_redemption(check: Check, where: str, book: Book, versions: dict[int, Version]) -> None:
@@ -91,8 +95,8 @@ def _judge_redemption(check: Check, where: str, book: Book, versions: dict[int, 
             )
 
 
-def _holds(check: Check, member: Member) -> dict[str, Fact]:
-    """Hold rows against facts; returns the facts that granted holds."""
+def _judge_holds(check: Check, member: Member) -> None:
+    """Hold rows against facts."""
     rows = {row["hold"]: row for row in member.holds}
     told = {fact.body["hold"]: fact for fact in member.facts if fact.kind == "value_held"}
     ends: dict[str, list[Fact]] = defaultdict(list)
@@ -103,7 +107,6 @@ def _holds(check: Check, member: Member) -> dict[str, Fact]:
     for hold in sorted(rows.keys() | told.keys() | open_holds.keys() | ends.keys()):
         _judge_hold(check, f"{member.where}, hold {hold}", rows.get(hold), told.get(hold), ends[hold], open_holds.get(hold), member)
     _judge_held(check, member, told, ends)
-    return told
 
 
 def _judge_hold(check: Check, where: str, row: Any, told: Fact | None, ends: list[Fact], is_open: Any, member: Member) -> None:

@@ -26,6 +26,7 @@ class Sums:
         """All zero."""
         self.members: Counter[str] = Counter()
         self.house: Counter[str] = Counter()
+        self.merged: Counter[str] = Counter()
 
     def conclude(self, check: Check, merchant: int) -> None:
         """Each unit sums to zero over all accounts (law 19)."""
@@ -34,6 +35,8 @@ class Sums:
             where = f"merchant {merchant}, unit {unit}"
             total = self.members[unit] + self.house[unit]
             check.compare("sum", where, "all accounts together, members and house", 0, total, "see the other findings of this unit")
+            hint = "what a merge took from one member reaches the other, and an undone merge brings it back (law 25)"
+            check.compare("merged", where, "what merges moved, on its way between members", 0, self.merged[unit], hint)
 
 
 def judge(check: Check, member: Member, sums: Sums) -> None:
@@ -54,6 +57,8 @@ def judge(check: Check, member: Member, sums: Sums) -> None:
             for place, sign in ((row["source"], -1), (row["target"], 1)):
                 if place.startswith("house."):
                     sums.house[unit] += sign * row["amount"]
+                if place == "house.merged":
+                    sums.merged[unit] += sign * row["amount"]
         expected = [*balance, len(rows)]
         account = stored.get(unit)
         found = [account[place] for place in (*PLACES, "seq")] if account else None
@@ -86,9 +91,6 @@ def _follow(check: Check, where: str, rows: list[Row]) -> list[int]:
             if (amount > 0) if name == "debt" else (amount < 0):
                 rule = "0 or less" if name == "debt" else "0 or more"
                 check.add("negative", place, f"{name} after it", rule, amount, "an account never goes below zero but by a debt")
-        if row["source"] == row["target"] or row["amount"] <= 0:
-            found = f"{row['amount']} from {row['source']} to {row['target']}"
-            check.add("movement", place, "a movement between two accounts", "an amount above zero", found, _RESTORE)
     return list(balance.values())
 
 

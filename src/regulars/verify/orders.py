@@ -42,28 +42,31 @@ def key_of(order: Data) -> str:
 
 
 def judge(check: Check, member: Member) -> None:
-    """Books against facts, lines and entries."""
-    told = stated(member)
+    """Books against facts, lines and entries; those of merged members against facts and entries only all together."""
     lines: dict[str, list[Any]] = defaultdict(list)
     for row in member.lines:
         lines[row["order_key"]].append(row)
-    net = _net(member)
-    books = {book.key: book for book in member.books}
     for book in member.books:
         where = f"{member.where}, order {book.key}"
         check.saw("orders")
-        if book.is_own and not member.was_merged:
-            _judge_state(check, where, book, told.get(book.key, []))
-            _judge_net(check, where, book, net)
-        else:
-            check.leave("orders of merged members against facts and entries: part of them lies with another member")
         _judge_lines(check, where, book, lines.get(book.key, []))
         _judge_row(check, where, book)
-    if not member.was_merged:
-        for key in sorted(told.keys() - books.keys()):
-            check.add("missing", f"{member.where}, order {key}", "its book", "a book", "none, though the order was accepted", _HINT)
-    for key in sorted(lines.keys() - books.keys()):
+    for key in sorted(lines.keys() - {book.key for book in member.books}):
         check.add("lines", f"{member.where}, order {key}", "the book of these lines", "a book", "none", _HINT)
+    if not member.was_merged:
+        judge_whole(check, member)
+
+
+def judge_whole(check: Check, member: Member) -> None:
+    """Books against facts and entries, where all of them are known: of one member, or of all that merges touched."""
+    told = stated(member)
+    net = _net(member)
+    for book in member.books:
+        where = f"merchant {member.merchant}, member {book.row['member_id']}, order {book.key}"
+        _judge_state(check, where, book, told.get(book.key, []))
+        _judge_net(check, where, book, net)
+    for key in sorted(told.keys() - {book.key for book in member.books}):
+        check.add("missing", f"{member.where}, order {key}", "its book", "a book", "none, though the order was accepted", _HINT)
 
 
 def _judge_state(check: Check, where: str, book: Book, states: list[Fact]) -> None:

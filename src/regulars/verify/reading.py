@@ -32,8 +32,11 @@ _OWN = {
 }
 
 
+_ROWS = [name for name in _OWN if name not in ("facts", "books")]
+
+
 class Fact(msgspec.Struct):
-    """A fact row with its body and record read; ``parts`` are the verbatim values of the body."""
+    """A fact row with its body and record read."""
 
     row: Row
     body: dict[str, Any]
@@ -73,11 +76,6 @@ class Book(msgspec.Struct):
         return str(self.row["order_key"])
 
     @property
-    def is_own(self) -> bool:
-        """Whether it is this member's order since its beginning, and none that a merge brought."""
-        return bool(self.row["origin_member_id"] == self.row["member_id"])
-
-    @property
     def state(self) -> dict[str, Any] | None:
         """The order as it stands; None before it is placed."""
         return self.body.get("state")
@@ -92,6 +90,7 @@ class Member(msgspec.Struct):
     """Everything that is stored of one member."""
 
     row: Row
+    name: str
     snapshot: dict[str, Any]
     facts: list[Fact]
     transfers: list[Row]
@@ -116,7 +115,7 @@ class Member(msgspec.Struct):
     @property
     def where(self) -> str:
         """For findings."""
-        return f"merchant {self.merchant}, member {self.row['member_id']}"
+        return f"merchant {self.merchant}, {self.name}"
 
     @property
     def was_merged(self) -> bool:
@@ -127,7 +126,10 @@ class Member(msgspec.Struct):
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[tuple[Connection, list[str]]]:
     """A connection in its one transaction, and notes on what it may see. Raises ``Invalid`` where there is nothing to read."""
-    connection = await asyncpg.connect(url, server_settings={"jit": "off", "bytea_output": "hex"})
+    try:
+        connection = await asyncpg.connect(url, server_settings={"jit": "off"})
+    except (OSError, asyncpg.PostgresError) as trouble:
+        raise Invalid(Problem("database", f"it cannot be opened: {trouble}", "see whether it runs and the address is right")) from None
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             if await connection.fetchval("select to_regclass('transfer') is null"):
@@ -178,7 +180,13 @@ def _member(row: Row, own: dict[str, list[Row]]) -> Member:
     for book in own.pop("books"):
         whole = read(book["book"])
         books.append(Book(book, whole.get("book", {}), bool(whole.get("is_purchase", False))))
-    return Member(row=row, snapshot=read(row["snapshot"]), facts=facts, books=books, **own)
+    return Member(row=row, name=f"member {row['member_id']}", snapshot=read(row["snapshot"]), facts=facts, books=books, **own)
+
+
+def together(joined: list[Member]) -> Member:
+    """Members that merges touched, as one: what one of them was told or given may lie with another now."""
+    lists = {name: [row for member in joined for row in getattr(member, name)] for name in ("facts", "books", *_ROWS)}
+    return Member(row=joined[0].row, name="all members that merges touched", snapshot={}, **lists)
 
 
 def read(text: str) -> dict[str, Any]:
