@@ -56,7 +56,6 @@ class Allowance(msgspec.Struct, frozen=True):
             wanted = max(wanted, held)
         if self.is_recorded:
             return max(0, min(wanted, held + self.granted.get(name, 0)))
-        granted = self.granted.get(name)
-        if granted is None or wanted - held <= granted:
+        if name not in self.granted or wanted <= held + max(0, self.granted[name]):
             return wanted
-        return held + granted if limit.over == "reduce" else held
+        return held + max(0, self.granted[name]) if limit.over == "reduce" else held
