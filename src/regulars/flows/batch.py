@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from regulars.flows.commands import Command, Outcome, counts_anew, dossier, is_late, key_for, known, placed
+from regulars.flows.commands import Command, Outcome, counts_anew, dossier, is_late, is_strangers, key_for, known, placed, taken
 from regulars.flows.programmes import Programmes
 from regulars.flows.settle import Seat
 from regulars.gateways.clock import Clock
@@ -20,6 +20,7 @@ from regulars.programme.facts import Fact, OrderStated, TimePassed
 from regulars.store.capacities import Counters, Name
 from regulars.store.database import Connection
 from regulars.store.histories import books_after
+from regulars.store.members import absorbed_members
 from regulars.store.records import read_snapshot
 from regulars.store.sheet import Sheet
 from regulars.store.snapshot import Found, take_snapshot
@@ -92,6 +93,8 @@ class BatchDesk:
         if found.merged_into is not None and not isinstance(command.fact, TimePassed):
             return Moving(found.merged_into)
         snapshot = read_snapshot(found.snapshot)
+        if is_strangers(command, found) and not await _is_kin(connection, command, found):
+            return taken(command, snapshot)
         if (answer := known(command, found, snapshot)) is not None:
             return answer
         programme = await self._programmes.of(connection, command.merchant_id, found.revision)
@@ -113,6 +116,12 @@ class BatchDesk:
         seat = Seat(sheet, command.merchant_id, command.member_id, found.seq, snapshot, now)
         command = msgspec.structs.replace(command, told=msgspec.structs.replace(command.told, key=key_for(command, found)))
         return Case(command, fact, programme, names, seat, decide(programme, snapshot.member, names, fact))
+
+
+async def _is_kin(connection: Connection, command: Command, found: Found) -> bool:
+    """Whether who took the key was merged into the member."""
+    kin = await absorbed_members(connection, command.merchant_id, command.member_id)
+    return found.again is not None and found.again.member_id in kin
 
 
 async def _grant(connection: Connection, lane: str, cases: Sequence[Case]) -> None:

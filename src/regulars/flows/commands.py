@@ -60,6 +60,16 @@ def known(command: Command, found: Found, snapshot: Snapshot) -> Outcome | None:
     return Outcome(command.member_id, record, True, record.refusal, snapshot.accounts)
 
 
+def is_strangers(command: Command, found: Found) -> bool:
+    """Whether the key of a commitment was taken by somebody else, be it one who was merged into the member since."""
+    return not isinstance(command.fact, OrderStated) and found.again is not None and found.again.member_id != command.member_id
+
+
+def taken(command: Command, snapshot: Snapshot) -> Outcome:
+    """The answer to a key that is a stranger's."""
+    return _refused(command, snapshot, Reason.CONTENT_DIFFERS)
+
+
 def key_for(command: Command, found: Found) -> str:
     """The business key under which a new fact is remembered: of an order's first state the order's own, of others with their sequence."""
     names = command.wanted

@@ -18,6 +18,7 @@ from regulars.flows.patience import Unavailable, patiently
 from regulars.flows.programmes import Programmes
 from regulars.flows.refold import Refolder
 from regulars.gateways.clock import Clock
+from regulars.kernel.errors import RegularsError
 
 BATCH = 256
 """Commands that one commit takes at most."""
@@ -121,18 +122,25 @@ class Lane:
                 task = asyncio.create_task(self._fold_in(one))
                 self._late.add(task)
                 task.add_done_callback(self._late.discard)
-            elif isinstance(outcome, Moving):
-                self._leave(one)
-                self._enter(_Waiting(msgspec.structs.replace(one.command, member_id=outcome.into), one.answer))
             else:
-                self._answer(one, outcome)
+                self._finish(one, outcome)
 
     async def _fold_in(self, waiting: "_Waiting") -> None:
         """Off the lane: the member's history is folded again, while others go on."""
         try:
-            self._answer(waiting, await patiently(lambda: self._refolder.take(waiting.command), self._patience))
+            outcome = await patiently(lambda: self._refolder.take(waiting.command), self._patience)
         except Exception as wrong:
             self._answer(waiting, wrong)
+        else:
+            self._finish(waiting, outcome)
+
+    def _finish(self, waiting: "_Waiting", outcome: "Outcome | Moving | RegularsError") -> None:
+        """Its answer; or, where its member became part of another, on to that one."""
+        if isinstance(outcome, Moving):
+            self._leave(waiting)
+            self._enter(_Waiting(msgspec.structs.replace(waiting.command, member_id=outcome.into), waiting.answer))
+        else:
+            self._answer(waiting, outcome)
 
     async def _attempt(self, name: str, commands: Sequence[Command]) -> "list[Answer]":
         """One transaction: read, decide, write, commit."""

@@ -15,7 +15,19 @@ from regulars.store.sheet import Moved
 _T = TypeVar("_T")
 
 _AGAIN = (Moved, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, OSError)
+
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.DiskFullError,
+    OSError,
+)
+"""The database is away, or takes nothing now."""
+
 _TRIES = 20
 
 
@@ -24,9 +36,9 @@ class Unavailable(RegularsError):
 
 
 async def patiently(attempt: Callable[[], Awaitable[_T]], patience_seconds: float) -> _T:
-    """Attempt until it succeeds: at once where a member moved meanwhile, and while a lost database comes back, until patience ends."""
+    """Attempt until it succeeds: at once where somebody was faster, and while a lost database comes back, until patience ends."""
     loop = asyncio.get_running_loop()
-    until, pause, tries = loop.time() + patience_seconds, 0.02, 0
+    until, pause, tries, was_taken = loop.time() + patience_seconds, 0.02, 0, False
     while True:
         try:
             return await attempt()
@@ -34,6 +46,10 @@ async def patiently(attempt: Callable[[], Awaitable[_T]], patience_seconds: floa
             tries += 1
             if tries > _TRIES:
                 raise
+        except asyncpg.UniqueViolationError:  # somebody took the same key meanwhile: the next attempt sees it
+            if was_taken:
+                raise
+            was_taken = True
         except _LOST as wrong:
             if loop.time() > until:
                 raise Unavailable(Problem("database", f"it cannot be reached ({wrong})", "ask again; nothing is done twice")) from None

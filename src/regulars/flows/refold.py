@@ -1,6 +1,6 @@
 """Refold: evidence that came late is folded into the past, and what it changes is posted now.
 
-It works beside the lane, for a long history takes long: it reads, folds, and commits only if the member has not moved meanwhile.
+It works beside the lane, for a long history takes long: it reads, then locks the member, folds, and commits.
 Invariant (law 7): the outcome is that of timely delivery around the same commitments; nothing that was answered is taken back.
 """
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import asyncpg
 import msgspec
 
+from regulars.flows.batch import Moving
 from regulars.flows.commands import Command, Outcome, key_for, known, placed
 from regulars.flows.programmes import Programmes
 from regulars.flows.settle import Seat
@@ -22,7 +23,7 @@ from regulars.programme.fold import Folded, differences, fold
 from regulars.store.capacities import Counters
 from regulars.store.database import Connection, array_text
 from regulars.store.histories import Past, read_past
-from regulars.store.sheet import Moved, Sheet
+from regulars.store.sheet import Sheet
 from regulars.store.snapshot import Found, take_snapshot
 
 
@@ -36,8 +37,8 @@ class Refolder:
         self._clock = clock
         self._lane = lane
 
-    async def take(self, command: Command) -> Outcome:
-        """Fold the command's fact in. Raises ``Moved`` when the member was changed meanwhile: it is to be tried again."""
+    async def take(self, command: Command) -> Outcome | Moving:
+        """Fold the command's fact in. A history that went on while it was read is read again, now that nobody else may write to it."""
         fact = command.fact
         assert not isinstance(fact, TimePassed)
         async with self._pool.acquire() as connection:
@@ -47,8 +48,10 @@ class Refolder:
                 (found,) = await take_snapshot(connection, [command.wanted])
                 if found is None:
                     raise NotFound(Problem(f"member {command.member_id}", "there is no such member", "enrol them first"))
+                if found.merged_into is not None:
+                    return Moving(found.merged_into)
                 if found.seq != past.seq:
-                    raise Moved
+                    past = await self._past(connection, command)
                 if (answer := known(command, found, past.snapshot)) is not None:
                     return answer
                 programme = await self._programmes.of(connection, command.merchant_id, found.revision)
@@ -61,7 +64,10 @@ class Refolder:
     async def _read(self, connection: Connection, command: Command) -> Past:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await connection.execute("select set_config('app.merchants', $1, true)", array_text([command.merchant_id]))
-            past = await read_past(connection, command.merchant_id, command.member_id)
+            return await self._past(connection, command)
+
+    async def _past(self, connection: Connection, command: Command) -> Past:
+        past = await read_past(connection, command.merchant_id, command.member_id)
         if past is None:
             raise NotFound(Problem(f"member {command.member_id}", "there is no such member", "enrol them first"))
         return past

@@ -11,7 +11,7 @@ from regulars.kernel.ids import MemberId, RuleId, UnitId
 from regulars.kernel.time import BEGINNING, Instant
 from regulars.programme.dossier import Award, OrderBook
 from regulars.programme.effects import ChangeTier, GrantPerk, RevokePerk
-from regulars.programme.facts import OrderStated, Place, Remembered
+from regulars.programme.facts import Order, OrderStated, Place, Remembered
 from regulars.programme.member import MemberState, Situation
 from regulars.programme.reasons import Refusal
 
@@ -95,10 +95,24 @@ def written_fact(fact: Remembered) -> tuple[bytes, bytes]:
 
     Of an order that is its state; of anything else the fact without its times.
     """
-    plain = msgspec.structs.replace(fact, recorded_at=Instant(0))
+    plain = _plain(fact)
     body = _ENCODER.encode(plain)
     content = _ENCODER.encode(plain.order if isinstance(plain, OrderStated) else msgspec.structs.replace(plain, occurred_at=Instant(0)))
     return body, hashlib.sha256(content).digest()
+
+
+def _plain(fact: Remembered) -> Remembered:
+    """``fact`` without the time of hearing, and in one form: a default that was said is left out like one that was not.
+
+    The encoder leaves out defaults by identity, and a text that came from outside is equal to its default and not the same object.
+    """
+    if isinstance(fact, OrderStated) and fact.order.source == _SOURCE:
+        return msgspec.structs.replace(fact, order=msgspec.structs.replace(fact.order, source=_SOURCE), recorded_at=Instant(0))
+    plain: Remembered = msgspec.structs.replace(fact, recorded_at=Instant(0))
+    return plain
+
+
+_SOURCE: str = next(field.default for field in msgspec.structs.fields(Order) if field.name == "source")
 
 
 def read_fact(body: bytes, occurred_at: Instant, heard_at: Instant, record: Record) -> Remembered:
