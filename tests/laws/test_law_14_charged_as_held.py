@@ -91,7 +91,7 @@ def test_what_ends_while_it_is_held_still_pays() -> None:
 
 
 def test_value_taken_by_hand_meanwhile_is_not_what_is_held() -> None:
-    now, units, _ = seen_and_held(dearer_later(), 3000)
+    now, units, _ = seen_and_held(dearer_later(), 30_000)
     left = balance(now)
     assert now.take(by_hand(-left - 1, 11 * DAY)).granted == 0
     assert now.take(by_hand(-left, 11 * DAY)).granted == -left

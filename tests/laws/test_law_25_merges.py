@@ -182,6 +182,19 @@ def test_the_survivor_has_the_higher_level_and_has_their_own_again_when_it_is_un
     assert (anna.member.tiers, bob.member.tiers) == (own, theirs)
 
 
+def test_a_level_that_stays_though_its_orders_came_back_goes_with_its_member() -> None:
+    levels = [{"id": "basic", "from": 0}, {"id": "vip", "from": "150.00"}]
+    of = a_programme(tiers={"status": {"levels": levels, "review": "never"}})
+    anna, bob = buyer(of, "anna", 1_000), buyer(of, "bob", 20_000)
+    order = bob.now.orders["shop:of-bob"].state
+    assert order is not None
+    bob.take(stated(changed(order), DAY))
+    fact = merged(anna, bob, 2 * DAY)
+    assert anna.member.tiers == {"status": "vip"}
+    undo_merge(anna, bob, fact, UNDO, "eva", Instant(3 * DAY))
+    assert (anna.member.tiers, bob.member.tiers) == ({"status": "basic"}, {"status": "vip"})
+
+
 def test_a_higher_level_is_an_effect_of_the_merge() -> None:
     from regulars.programme.decide import decide
     from regulars.programme.dossier import EMPTY
