@@ -5,7 +5,7 @@ nothing that names them (law 28).
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import asyncpg
@@ -14,6 +14,7 @@ import msgspec
 from regulars.flows.batch import BatchDesk
 from regulars.flows.commands import Command, Outcome
 from regulars.flows.lane import Lane
+from regulars.flows.patience import patiently
 from regulars.flows.programmes import Programmes
 from regulars.flows.settle import Told
 from regulars.gateways.clock import Clock
@@ -33,7 +34,12 @@ from regulars.store.members import (
     forget_identities,
     insert_identities,
     insert_members,
+    lock_member,
 )
+from regulars.store.sheet import Moved
+
+_GONE = ("erased", "merged")
+_PATIENCE_SECONDS = 8
 
 TRACE = 365 * DAY
 """How long keyed hashes of erased identities are kept against fraud."""
@@ -96,21 +102,27 @@ class People:
         for identity in known_by:
             if not identity.value.strip():
                 raise Invalid(Problem(f"identities.{identity.kind}", "it is empty", "leave it out"))
+        return await patiently(lambda: self._enrol(known_by, profile or {}), _PATIENCE_SECONDS)
+
+    async def _enrol(self, known_by: Sequence[Identity], profile: Mapping[str, str]) -> int:
+        """Raises ``Moved`` when somebody enrols, merges or erases the same person at this moment."""
         async with working_for(self._pool, [self._merchant_id]) as connection:
             digests = [self.digest(identity) for identity in known_by]
             owners = set((await find_members(connection, self._merchant_id, digests)).values())
-            if not owners:
+            if owners:
+                member_id = min(owners)
+                if await lock_member(connection, self._merchant_id, member_id) in _GONE:
+                    raise Moved
+            else:
                 member_id = new_id(self._clock.now())
                 await insert_members(connection, self._merchant_id, [member_id], self._clock.now())
-                key = await self._key(connection, member_id)
-            else:
-                member_id = min(owners)
-                key = await self._key(connection, member_id)
             taken = await insert_identities(connection, self._merchant_id, [(one, member_id) for one in digests], self._clock.now())
+            if taken and not owners:
+                raise Moved
             if taken or len(owners) > 1:
                 others = ", ".join(map(str, sorted({*owners, *taken.values()})))
                 raise Invalid(Problem("identities", f"they belong to several members: {others}", "merge them first"))
-            await self._keep(connection, member_id, key, known_by, profile or {})
+            await self._keep(connection, member_id, await self._key(connection, member_id), known_by, profile)
         return member_id
 
     async def read(self, member_id: int) -> Person:

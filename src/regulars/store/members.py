@@ -93,6 +93,14 @@ async def find_member(connection: Connection, merchant_id: int, member_id: int) 
     return StoredMember(merchant_id, member_id, status, merged_into, seq, enrolled_at, read_snapshot(snapshot))
 
 
+async def lock_member(connection: Connection, merchant_id: int, member_id: int) -> str | None:
+    """Nobody changes the member until this transaction ends; returns their status, None for nobody."""
+    status: str | None = await connection.fetchval(
+        "select status from member where merchant_id = $1 and member_id = $2 for no key update", merchant_id, member_id
+    )
+    return status
+
+
 async def list_due(connection: Connection, merchant_id: int, now: Instant, version: int, after: int, limit: int) -> list[int]:
     """The next ``limit`` members, by id, for whom time has something to do or who stand under another version than the live one."""
     rows = await connection.fetch(
@@ -126,8 +134,8 @@ async def forget_identities(connection: Connection, merchant_id: int, member_ids
     """Nobody is known by these members' identities any more; keyed hashes stay as traces ``until`` an instant."""
     await connection.execute(
         """with gone as (delete from identity where merchant_id = $1 and member_id = any ($2) returning kind, digest)
-            insert into identity_trace (merchant_id, kind, digest, until) select $1, kind, digest, $3 from gone
-            on conflict do nothing""",
+            insert into identity_trace as t (merchant_id, kind, digest, until) select $1, kind, digest, $3 from gone
+            on conflict (merchant_id, kind, digest) do update set until = greatest(t.until, excluded.until)""",
         merchant_id,
         list(member_ids),
         until,
