@@ -73,13 +73,17 @@ def test_what_paid_may_be_gone_by_late_evidence_and_the_charge_stands(shortfall:
     assert (redemption.amount, redemption.money) == (units, money)
 
 
+@pytest.mark.parametrize("is_stated_first", [False, True])
 @pytest.mark.parametrize("name", ["suspended", "closed"])
-def test_a_member_who_may_hold_no_more_still_gets_what_was_held(name: str) -> None:
+def test_a_member_who_may_hold_no_more_still_gets_what_was_held(name: str, is_stated_first: bool) -> None:
     now, units, money = seen_and_held(dearer_later())
     now.take(status(name, 11 * DAY))
-    assert now.take(holding(an_order("other", 11 * DAY, a_line()), 1, 1000, 12 * DAY)).granted == 0
-    assert now.take(capturing(HOLD, 11 * DAY)).granted == units
-    assert now.take(stated(CART, 11 * DAY)).refusal is None
+    assert now.take(holding(an_order("other", 12 * DAY, a_line()), 1, 1000, 13 * DAY)).granted == 0
+    stated_at, captured_at = (13 * DAY, 14 * DAY) if is_stated_first else (14 * DAY, 13 * DAY)
+    facts = sorted((stated(CART, stated_at), capturing(HOLD, captured_at)), key=lambda fact: fact.occurred_at)
+    answers = [now.take(fact) for fact in facts]
+    assert [answer.refusal for answer in answers] == [None, None]
+    assert {answer.granted for answer in answers} == {None, units}
     assert now.now.orders[CART.key].spend == 40_000 - money
 
 
