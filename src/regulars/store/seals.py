@@ -1,12 +1,15 @@
 """Seals: a month that is over is sealed by a hash over every row that was recorded in it, chained to the month before (law 22).
 
-What is hashed, exactly: for each of the tables fact, transfer, allocation and draw, in this order, the month's rows by primary key; a
-row's text is its columns in the order of the table, divided by character 31, null as character 30, truth as true or false, JSON verbatim.
+What is hashed, exactly: for each of the tables fact, transfer, allocation and draw, in this order, the month's rows by primary key (texts
+by their bytes, whatever the language of the database); a row's text is its columns in the order of the table, divided by character 31,
+null as character 30, truth as true or false, JSON verbatim.
 A table's hash is the sha256 of its rows' sha256s one after the other; the digest is the sha256 of the previous digest (32 zero bytes at
 first), the month's name, and the tables' hashes. Invariant: a sealed month never changes.
 """
 
 import hashlib
+
+from sqlalchemy import Text
 
 from regulars.kernel.time import Instant
 from regulars.store.database import Connection
@@ -56,7 +59,7 @@ async def _table_hash(connection: Connection, name: str, merchant_id: int, month
     """How many rows a month of a table has, and their hash; rows are read in portions."""
     table = next(table for table in SEALED if table.name == name)
     texts = [f"coalesce({column.name}::text, chr(30))" for column in table.columns]
-    order = ", ".join(column.name for column in table.primary_key.columns)
+    order = ", ".join(f'{key.name} collate "C"' if isinstance(key.type, Text) else key.name for key in table.primary_key.columns)
     query = (
         f"select sha256(convert_to(concat_ws(chr(31), {', '.join(texts)}), 'UTF8')) from {name}"
         f" where merchant_id = $1 and recorded_at >= $2 and recorded_at < $3 order by {order}"
