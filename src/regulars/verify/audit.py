@@ -4,7 +4,8 @@ Invariant: every check is in the report, with what it looked at, whether it foun
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 
 import msgspec
@@ -87,10 +88,7 @@ async def _audit(checks: Checks, connection: Connection, merchant: int, progress
     if batch:
         await facts.judge_keys(checks.facts, connection, batch)
     if joined:
-        whole = together(joined)
-        orders.judge_whole(checks.orders, whole)
-        commitments.judge_whole(checks.commitments, whole)
-        capacities.judge_whole(checks.capacities, whole)
+        _judge_joined(checks, joined)
     sums.conclude(checks.entries, merchant)
     await facts.judge_all_keys(checks.facts, connection, merchant)
     await capacities.conclude(checks.capacities, connection, merchant, drawn)
@@ -103,15 +101,45 @@ async def _audit(checks: Checks, connection: Connection, merchant: int, progress
 
 def _judge(checks: Checks, member: Member, versions: dict[int, Version], sums: entries.Sums, drawn: Counter[str]) -> None:
     """Everything that one member's rows tell by themselves."""
-    entries.judge(checks.entries, member, sums)
-    lots.judge(checks.lots, member)
-    facts.judge(checks.facts, member)
-    orders.judge(checks.orders, member)
-    orders.judge_rules(checks.deserved, member, versions)
-    standing.judge(checks.standing, member, versions)
-    commitments.judge(checks.commitments, member, versions)
-    capacities.judge(checks.capacities, member, drawn)
-    people.judge(checks.people, member)
+    with _readable(checks.entries, member):
+        entries.judge(checks.entries, member, sums)
+    with _readable(checks.lots, member):
+        lots.judge(checks.lots, member)
+    with _readable(checks.facts, member):
+        facts.judge(checks.facts, member)
+    with _readable(checks.orders, member):
+        orders.judge(checks.orders, member)
+    with _readable(checks.deserved, member):
+        orders.judge_rules(checks.deserved, member, versions)
+    with _readable(checks.standing, member):
+        standing.judge(checks.standing, member, versions)
+    with _readable(checks.commitments, member):
+        commitments.judge(checks.commitments, member, versions)
+    with _readable(checks.capacities, member):
+        capacities.judge(checks.capacities, member, drawn)
+    with _readable(checks.people, member):
+        people.judge(checks.people, member)
+
+
+def _judge_joined(checks: Checks, joined: list[Member]) -> None:
+    """Members that merges touched, all together."""
+    whole = together(joined)
+    with _readable(checks.orders, whole):
+        orders.judge_whole(checks.orders, whole)
+    with _readable(checks.commitments, whole):
+        commitments.judge_whole(checks.commitments, whole)
+    with _readable(checks.capacities, whole):
+        capacities.judge_whole(checks.capacities, whole)
+
+
+@contextmanager
+def _readable(check: Check, member: Member) -> Iterator[None]:
+    """JSON of another shape than it must have is a finding, and the audit goes on."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as broken:
+        hint = "its JSON has lost a key or has another type in it: restore the row from a backup"
+        check.add("unreadable", member.where, "the shape of its facts, books and snapshot", "as the engine writes them", repr(broken), hint)
 
 
 async def _versions(connection: Connection, merchant: int) -> dict[int, Version]:

@@ -59,12 +59,14 @@ def judge(check: Check, member: Member, sums: Sums) -> None:
                     sums.house[unit] += sign * row["amount"]
                 if place == "house.merged":
                     sums.merged[unit] += sign * row["amount"]
-        expected = [*balance, len(rows)]
+        last = [len(rows), rows[-1]["recorded_at"] if rows else None]
         account = stored.get(unit)
-        found = [account[place] for place in (*PLACES, "seq")] if account else None
+        found = [account[name] for name in (*PLACES, "seq", "recorded_at")] if account else None
         hint = "the account row was changed without an entry, or entries are missing"
-        check.compare("account", where, "the account row (pending, active, held, debt, last entry)", expected, found, hint)
-        check.compare("snapshot", where, "the account in the member's snapshot", expected, told.get(unit), hint)
+        check.compare(
+            "account", where, "the account row (pending, active, held, debt, last entry and its instant)", [*balance, *last], found, hint
+        )
+        check.compare("snapshot", where, "the account in the member's snapshot", [*balance, len(rows)], told.get(unit), hint)
         if account:
             sums.members[unit] += sum(account[place] for place in PLACES)
 

@@ -190,7 +190,7 @@ def together(joined: list[Member]) -> Member:
 
 
 def read(text: str) -> dict[str, Any]:
-    """A JSON object; what is none reads as an empty one, and the checks will miss what should be in it."""
+    """A JSON object; what is none reads as an empty one, and the checks miss what should be in it."""
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError:

@@ -22,7 +22,8 @@ def local(at: int, zone: ZoneInfo) -> datetime:
 
 def start_of_day(day: date, zone: ZoneInfo) -> int:
     """The first instant called by that date, where midnight may be skipped or come twice."""
-    return min(_instant(datetime.combine(day, time(0), zone).replace(fold=fold)) for fold in (0, 1))
+    midnights = [_instant(datetime.combine(day, time(0), zone).replace(fold=fold)) for fold in (0, 1)]
+    return min((each for each in midnights if local(each, zone).date() == day), default=max(midnights))
 
 
 def month_of(at: int) -> str:
