@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from builders import POINTS, a_line, a_programme, an_order, stated
+from builders import a_line, a_programme, an_order, stated
 from servers import execute, fresh_database, with_name
 from tales import FIRST, SEALED, a_lively_programme, a_lively_shop, as_owner, buy, digest_of
 from world import MERCHANT, START, World, in_world
@@ -234,8 +234,12 @@ def test_another_merchants_seal_closes_no_month_of_ours(memory: str) -> None:
         async with as_owner(world.url) as owner:
             await owner.execute("insert into merchant values (2, 'another', 0, 1)")
             await owner.execute("insert into seal values (2, '2026-12', 0, 0, '', '', 1)")
-        await buy(world, anna, "1", 1000)
-        assert (await world.past(anna)).snapshot.accounts[POINTS].active == 10
+        async with working_for(world.pool, [MERCHANT, 2]) as connection:
+            insert = "insert into draw values ($1, $2, 'rule:welcome', 1, $3, 1)"
+            await connection.execute(insert, MERCHANT, anna, world.clock.now())
+        with pytest.raises(asyncpg.RestrictViolationError, match="2026-12 is sealed"):
+            async with working_for(world.pool, [MERCHANT, 2]) as connection:
+                await connection.execute(insert, 2, anna, world.clock.now())
 
     in_world(memory, a_programme(), story)
 

@@ -152,6 +152,15 @@ BOOKS = [
     books("the same number comes twice at once", posting({}, {}, account={}), "23505"),
     books("an entry goes on from another balance", posting({"active": "a.active + 15"}, account={"active": "active + 15"})),
     books("two entries do not continue each other", posting({"active": "a.active + 11"}, SECOND, account=TWO)),
+    *(
+        books(
+            f"the second of two entries goes on from another {name} balance",
+            posting(
+                {}, {**SECOND, name: f"{SECOND.get(name, f'a.{name}')} {more}"}, account={**TWO, name: f"{TWO.get(name, name)} {more}"}
+            ),
+        )
+        for name, more in {"pending": "+ 1", "active": "+ 1", "held": "+ 1", "debt": "- 1"}.items()
+    ),
     books("two entries go on in different times", posting({"recorded_at": str(NOW - 1)}, SECOND, account=TWO)),
     books("a balance ends pending below zero", account("pending = -1"), CHECK),
     books("a balance ends active below zero", account("active = -1"), CHECK),
