@@ -43,9 +43,10 @@ def test_with_another_master_secret_nothing_is_read(memory: str) -> None:
     [
         "update vault v set sealed = o.sealed from vault o where v.member_id = $1 and o.member_id = $2 and v.name = o.name",
         "update vault_key v set wrapped_key = o.wrapped_key from vault_key o where v.member_id = $1 and o.member_id = $2",
-        """update vault v set sealed = o.sealed from vault o
-            where v.member_id = $1 and o.member_id = v.member_id and v.name = 'profile/name' and o.name = 'profile/note' and $2::bigint > 0""",
-        "update vault v set sealed = set_byte(sealed, length(sealed) - 1, get_byte(sealed, length(sealed) - 1) # 1) where $1::bigint + $2::bigint > 0",
+        """update vault v set sealed = o.sealed from vault o where v.member_id = $1 and o.member_id = v.member_id
+            and v.name = 'profile/name' and o.name = 'profile/note' and $2::bigint > 0""",
+        """update vault set sealed = set_byte(sealed, length(sealed) - 1, get_byte(sealed, length(sealed) - 1) # 1)
+            where $1::bigint + $2::bigint > 0""",
     ],
     ids=["the value of another person", "the key of another person", "another value of the same person", "a changed byte"],
 )
