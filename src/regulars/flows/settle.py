@@ -4,6 +4,7 @@ Invariant: whatever a decision moved stands in an entry, every entry names its f
 leave.
 """
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -53,6 +54,7 @@ class Seat:
     __slots__ = (
         "_books",
         "_changed",
+        "_is_refolded",
         "_lots",
         "_sheet",
         "before",
@@ -76,6 +78,7 @@ class Seat:
         self._lots = snapshot.member.lots
         self._books: dict[str, OrderBook] = {}
         self._changed: set[UnitId] = set()
+        self._is_refolded = False
 
     def post(
         self,
@@ -113,10 +116,11 @@ class Seat:
         """
         for fact, decision, told, grants in facts:
             record = self._begin(fact, decision, told, grants)
-        self._add_transfers(corrections, record)
+        self._add_transfers(_possible(corrections, self.snapshot.accounts), record)
         self._add_draws(draws)
         self.snapshot.member = folded.member
         self._books = dict(folded.orders)
+        self._is_refolded = True
         return record
 
     def close(self) -> None:
@@ -315,7 +319,7 @@ class Seat:
             written_book(book),
         )
         if state is not None:
-            if state is not purchase:
+            if state is not purchase or self._is_refolded:  # what was the purchase so far may have other lines
                 self._sheet.forget(tables.order_line, *ids)
             self._write_lines(ids, state)
 
@@ -365,6 +369,40 @@ def tag_of(fact: Fact) -> str:
 
 def _transfers(decision: Decision) -> list[Transfer]:
     return [effect for effect in decision.effects if isinstance(effect, Transfer)]
+
+
+def _possible(corrections: Iterable[Transfer], accounts: Mapping[UnitId, Standing]) -> list[Transfer]:
+    """``corrections`` in an order in which each can be posted: no account stands below zero, and no debt above it, between two of them.
+
+    What goes round in a circle wider than what is there is posted in parts.
+    """
+    standings = {unit: copy.copy(standing) for unit, standing in accounts.items()}
+    waiting, done = list(corrections), []
+    while waiting:
+        rest = []
+        for t in waiting:
+            now = standings.setdefault(t.unit, Standing())
+            if _room(now, t) >= t.amount:
+                _lower(now, t.source, t.amount)
+                _lower(now, t.target, -t.amount)
+                done.append(t)
+            else:
+                rest.append(t)
+        if len(rest) == len(waiting):
+            n, room = next(((n, room) for n, t in enumerate(rest) if (room := _room(standings[t.unit], t)) > 0), (0, 0))
+            if not room:
+                return done + rest  # impossible: the database refuses it
+            t = rest[n]
+            rest[n : n + 1] = [msgspec.structs.replace(t, amount=room), msgspec.structs.replace(t, amount=t.amount - room)]
+        waiting = rest
+    return done
+
+
+def _room(standing: Standing, transfer: Transfer) -> int:
+    """How much of ``transfer`` can be posted now."""
+    held = {Account.PENDING: standing.pending, Account.ACTIVE: standing.active, Account.HELD: standing.held}
+    room = held.get(transfer.source, transfer.amount)
+    return min(room, -standing.debt) if transfer.target is Account.DEBT else room
 
 
 def _lower(standing: Standing, account: Account, amount: int) -> None:
