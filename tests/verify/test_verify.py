@@ -150,6 +150,7 @@ FAULTS = {
     "commitments.held": f"update transfer set cause = 'shop:A9' where {OF_ANNA} and seq = 5",
     "commitments.adjusted": record(8, '"granted":7', '"granted":8'),
     "capacities.draw": f"update draw set amount = 41 where {OF_ANNA} and fact_seq = 1",
+    "capacities.moment": f"update draw set recorded_at = recorded_at + 1 where {OF_ANNA} and fact_seq = 1",
     "capacities.orders": book("A1", '"drawn":{"rule:purchase":20}', '"drawn":{"rule:purchase":21}'),
     "capacities.sum": "update capacity set free = 902",
     "capacities.negative": f"update draw set amount = -400 where {OF_ANNA} and fact_seq = 4",

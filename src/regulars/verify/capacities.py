@@ -5,8 +5,7 @@ Invariant: nothing of a limit is lost or given twice (law 6).
 
 from collections import Counter
 
-from regulars.verify.orders import key_of
-from regulars.verify.reading import NEVER, Connection, Member
+from regulars.verify.reading import Connection, Member
 from regulars.verify.report import Check
 
 _HINT = "stop the service, compare draws with the facts' grants, and correct `free`"
@@ -19,19 +18,23 @@ def check() -> Check:
 
 def judge(check: Check, member: Member, drawn: Counter[str]) -> None:
     """One member's draws against the grants of their facts and what their orders hold; adds to what the merchant's members drew."""
+    recorded = {fact.seq: fact.row["recorded_at"] for fact in member.facts}
     draws: Counter[tuple[int, str]] = Counter()
     for row in member.draws:
-        draws[row["fact_seq"], row["capacity"]] += row["amount"]
         drawn[row["capacity"]] += row["amount"]
+        if row["recorded_at"] == recorded.get(row["fact_seq"]):
+            draws[row["fact_seq"], row["capacity"]] += row["amount"]
+        elif row["recorded_at"] not in recorded.values():
+            # late news may correct what an earlier fact drew; the correction is recorded with the news
+            where = f"{member.where}, fact {row['fact_seq']}, capacity {row['capacity']}"
+            check.add("moment", where, "the instant it was drawn", "that of a fact of this member", row["recorded_at"], _HINT)
     check.saw("draws", len(member.draws))
     grants = Counter({(fact.seq, name): net for fact in member.facts for name, net in (fact.record.get("grants") or {}).items() if net})
-    late = _late(member)
     for seq, name in sorted(draws.keys() | grants.keys()):
-        if seq in late:
-            check.leave("draws of late facts against their records: the same entries carry what changed for other orders")
-            continue
         where = f"{member.where}, fact {seq}, capacity {name}"
-        check.compare("draw", where, "what was drawn", grants[seq, name], draws[seq, name], "a draw and its fact are written together")
+        check.compare(
+            "draw", where, "what was drawn with it", grants[seq, name], draws[seq, name], "a draw and its fact are written together"
+        )
     if not member.was_merged:
         judge_whole(check, member)
 
@@ -47,17 +50,6 @@ def judge_whole(check: Check, member: Member) -> None:
     for name in sorted(held.keys() | own.keys()):
         where = f"{member.where}, capacity {name}"
         check.compare("orders", where, "what the member's orders hold of it", own[name], held[name], "an order holds what its facts drew")
-
-
-def _late(member: Member) -> set[int]:
-    """Facts that were told after a later one: with them the whole history is folded again, and draws change for other orders too."""
-    late, last = set(), (-NEVER, "")
-    for fact in member.facts:
-        place = (fact.row["occurred_at"], fact.body.get("order_key") or key_of(fact.body.get("order", {})))
-        if place < last:
-            late.add(fact.seq)
-        last = max(last, place)
-    return late
 
 
 async def conclude(check: Check, connection: Connection, merchant: int, drawn: Counter[str]) -> None:

@@ -130,7 +130,10 @@ def _status(told: Fact, ends: list[Fact], member: Member) -> str:
         return "refused"
     if ends:
         return _ENDS[ends[0].kind]
-    return "expired" if told.body["expires_at"] <= member.state.get("clock", 0) else "open"
+    ends_at = told.body["expires_at"]
+    if any(fact.row["occurred_at"] < ends_at for fact in member.facts if fact.body.get("status") == "erased" and fact.seq > told.seq):
+        return "released"
+    return "expired" if ends_at <= member.state.get("clock", 0) else "open"
 
 
 def _judge_held(check: Check, member: Member, told: dict[str, Fact], ends: dict[str, list[Fact]]) -> None:
