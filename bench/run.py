@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHES = ("start", "rules", "replay")
+BENCHES = ("start", "rules", "replay", "lane", "import", "growth")
 
 
 def main() -> int:

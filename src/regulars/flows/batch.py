@@ -95,7 +95,7 @@ class BatchDesk:
         snapshot = read_snapshot(found.snapshot)
         if is_strangers(command, found) and not await _is_kin(connection, command, found):
             return taken(command, snapshot)
-        if (answer := known(command, found, snapshot)) is not None:
+        if (answer := await known(connection, command, found, snapshot)) is not None:
             return answer
         programme = await self._programmes.of(connection, command.merchant_id, found.revision)
         fact = placed(command.fact, now, snapshot.member, snapshot.last)

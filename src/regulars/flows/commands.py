@@ -13,8 +13,9 @@ from regulars.programme.dossier import Dossier
 from regulars.programme.facts import Fact, OrderStated, Place, Remembered, StatusChanged, TimePassed, fact_order, in_its_place
 from regulars.programme.member import MemberState
 from regulars.programme.reasons import Reason, Refusal
+from regulars.store.database import Connection
 from regulars.store.records import Record, Snapshot, Standing, read_book, read_record, written_fact
-from regulars.store.snapshot import Found, Seen, Wanted, wanted
+from regulars.store.snapshot import Found, Wanted, read_answer, wanted
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -41,7 +42,7 @@ class Outcome(msgspec.Struct, frozen=True):
     accounts: dict[UnitId, Standing] = {}
 
 
-def known(command: Command, found: Found, snapshot: Snapshot) -> Outcome | None:
+async def known(connection: Connection, command: Command, found: Found, snapshot: Snapshot) -> Outcome | None:
     """The answer to a fact that was told before, or under a key that is taken; None for a new one."""
     fact = command.fact
     if isinstance(fact, TimePassed):
@@ -56,7 +57,7 @@ def known(command: Command, found: Found, snapshot: Snapshot) -> Outcome | None:
         return None
     if seen.digest != written_fact(fact)[1]:
         return _refused(command, snapshot, Reason.CONTENT_DIFFERS)
-    record = _first_answer(seen)
+    record = read_record(await read_answer(connection, command.merchant_id, seen))
     return Outcome(command.member_id, record, True, record.refusal, snapshot.accounts)
 
 
@@ -109,7 +110,3 @@ def counts_anew(programme: Programme, of: Dossier) -> bool:
 def _refused(command: Command, snapshot: Snapshot, reason: Reason) -> Outcome:
     subject = command.wanted.order_key or command.wanted.key or ""
     return Outcome(command.member_id, refusal=Refusal(reason, subject), accounts=snapshot.accounts)
-
-
-def _first_answer(seen: Seen) -> Record:
-    return Record() if seen.record is None else read_record(seen.record)

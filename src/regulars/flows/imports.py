@@ -20,6 +20,7 @@ import msgspec
 
 from regulars.flows.people import Identity
 from regulars.flows.programmes import Programmes
+from regulars.flows.refold import FoldedAgain
 from regulars.flows.settle import Seat, Told
 from regulars.gateways.clock import Clock, SystemClock
 from regulars.gateways.dice import new_ids
@@ -28,13 +29,11 @@ from regulars.gateways.orderfiles import Columns, OrderFile
 from regulars.kernel.errors import Invalid, NotFound, Problem
 from regulars.kernel.ids import FactId
 from regulars.kernel.time import Instant
-from regulars.ledger.transfers import Transfer
 from regulars.programme import explain
-from regulars.programme.decide import Decision
 from regulars.programme.definition import Programme
 from regulars.programme.dossier import OrderBook
 from regulars.programme.facts import Order, OrderStated, Remembered, TimePassed
-from regulars.programme.fold import differences, fold
+from regulars.programme.fold import differences
 from regulars.programme.history import History, Returned
 from regulars.simulation.capacities import Capacities
 from regulars.simulation.figures import Figures
@@ -356,37 +355,21 @@ class Importer:
                 kept.know(*event)
 
     def _fold_in(self, seat: Seat, past: Past, told: list[tuple[OrderStated, Told]], capacities: Capacities | None) -> None:
-        facts = [fact for fact, _ in told]
-        programme, member = self._programme, past.snapshot.member
-        until = max(member.clock, self._assumptions.as_of)
-        heard: dict[FactId, Decision] = {}
-        draws: dict[str, int] = {}
-        granted: dict[FactId, dict[str, int]] = {}
-        while True:
-            heard.clear()
-            draws = {capacity: -amount for capacity, amount in past.draws.items()}
-
-            def hear(fact: Remembered, decision: Decision) -> None:
-                heard[fact.id] = decision
-                for capacity, amount in decision.draws.items():
-                    draws[capacity] = draws.get(capacity, 0) + amount  # noqa: B023
-
-            folded = fold(programme, member.id, (*past.facts, *facts), until, hear, past.joined, granted)
-            lacking = {} if capacities is None else capacities.lacking(draws)
-            if not lacking or granted:
-                break
-            granted = _shared_out(facts, heard, lacking)
+        programme = self._programme
+        again = FoldedAgain(programme, past, [fact for fact, _ in told])
         if capacities is not None:
-            capacities.draw(draws)
-        for fact in facts:
-            refusal = heard[fact.id].refusal
-            if refusal is not None:
-                self.done.refused[refusal.reason] = self.done.refused.get(refusal.reason, 0) + 1
+            again = again.within({name: capacities.left(name) for name in capacities.most})
+            capacities.draw(again.more)
+        posts = []
+        for fact, how in told:
+            decision = again.decisions[fact.id]
+            posts.append((fact, decision, how, decision.draws if programme.capacities else None))
+            if decision.refusal is not None:
+                self.done.refused[decision.refusal.reason] = self.done.refused.get(decision.refusal.reason, 0) + 1
             elif fact.order.sequence == 1:
                 self.done.orders += 1
-        posts = [(fact, heard[fact.id], how, heard[fact.id].draws if programme.capacities else None) for fact, how in told]
-        corrections: list[Transfer] = differences(past.transfers, folded.transfers)
-        seat.post_late(posts, folded, corrections, draws)
+        corrections = differences(past.transfers, again.folded.transfers)
+        seat.post_late(posts, again.folded, corrections, past.seqs, again.draws)
 
     # What is known
 
@@ -456,16 +439,3 @@ def _keys(history: History) -> Iterator[str]:
         yield f"order/{order.id}"
     for back in history.returns:
         yield _return_key(back)
-
-
-def _shared_out(facts: list[OrderStated], heard: dict[FactId, Decision], lacking: dict[str, int]) -> dict[FactId, dict[str, int]]:
-    """What is left of what is lacking, to the facts in their order."""
-    left, granted = dict(lacking), {}
-    for fact in facts:
-        mine = {}
-        for capacity in lacking:
-            asked = max(0, heard[fact.id].draws.get(capacity, 0))
-            mine[capacity] = min(asked, left[capacity])
-            left[capacity] -= mine[capacity]
-        granted[fact.id] = mine
-    return granted

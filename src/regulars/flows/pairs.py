@@ -73,7 +73,7 @@ class Pairs:
 
     async def _undo(self, survivor: int, merge: FactId, actor: str) -> None:
         async with working_for(self._pool, [self._merchant_id]) as connection:
-            known, _ = await read_facts(connection, self._merchant_id, survivor)
+            known, *_ = await read_facts(connection, self._merchant_id, survivor)
             merged = next((fact for fact in known if isinstance(fact, MemberMerged) and fact.id == merge), None)
             if merged is None:
                 raise NotFound(Problem(f"merge {merge}", f"nobody was merged into member {survivor} by it", "`member show` lists merges"))
@@ -141,7 +141,7 @@ async def _write(seats: tuple[Seat, Seat], sheet: Sheet, connection: Connection)
 
 async def _last_merge(connection: Connection, merchant_id: int, survivor: int, absorbed: int) -> FactId:
     """The merge that is in force already."""
-    facts, _ = await read_facts(connection, merchant_id, survivor)
+    facts, *_ = await read_facts(connection, merchant_id, survivor)
     return next(fact.id for fact in reversed(facts) if isinstance(fact, MemberMerged) and fact.absorbed.id == str(absorbed))
 
 

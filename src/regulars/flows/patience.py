@@ -19,6 +19,7 @@ _AGAIN = (Moved, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,

@@ -4,7 +4,7 @@ It works beside the lane, for a long history takes long: it reads, then locks th
 Invariant (law 7): the outcome is that of timely delivery around the same commitments; nothing that was answered is taken back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 import msgspec
@@ -15,11 +15,12 @@ from regulars.flows.programmes import Programmes
 from regulars.flows.settle import Seat
 from regulars.gateways.clock import Clock
 from regulars.kernel.errors import NotFound, Problem
+from regulars.kernel.ids import FactId
 from regulars.kernel.time import Instant
 from regulars.programme.decide import Decision, inadmissible
 from regulars.programme.definition import Programme
 from regulars.programme.facts import OrderStated, Remembered, TimePassed
-from regulars.programme.fold import Folded, differences, fold
+from regulars.programme.fold import NONE, Folded, Granted, differences, fold
 from regulars.store.capacities import Counters
 from regulars.store.database import Connection, array_text
 from regulars.store.histories import Past, read_past
@@ -52,7 +53,7 @@ class Refolder:
                     return Moving(found.merged_into)
                 if found.seq != past.seq:
                     past = await self._past(connection, command)
-                if (answer := known(command, found, past.snapshot)) is not None:
+                if (answer := await known(connection, command, found, past.snapshot)) is not None:
                     return answer
                 programme = await self._programmes.of(connection, command.merchant_id, found.revision)
                 late = placed(fact, now, past.snapshot.member, past.snapshot.last)
@@ -75,44 +76,71 @@ class Refolder:
     async def _settle(
         self, connection: Connection, command: Command, found: Found, past: Past, programme: Programme, late: Remembered, now: Instant
     ) -> Outcome:
-        again = FoldedAgain(programme, past, late)
-        needed = {(command.merchant_id, capacity): max(amount, 0) for capacity, amount in again.draws.items() if amount}
-        if needed:
+        again = FoldedAgain(programme, past, [late])
+        if any(again.more.values()):
             counters = Counters(connection, self._lane)
+            needed = {(command.merchant_id, capacity): max(again.more.get(capacity, 0), 0) for capacity in programme.capacities}
             await counters.lock(needed)
-            free = {capacity: counters.free[merchant, capacity] for merchant, capacity in needed}
-            if any(again.draws[capacity] > free[capacity] for capacity in free):
-                again = FoldedAgain(programme, past, late, free)
-            await counters.take({(command.merchant_id, capacity): amount for capacity, amount in again.draws.items()})
+            again = again.within({capacity: free for (_, capacity), free in counters.free.items()})
+            await counters.take({(command.merchant_id, capacity): amount for capacity, amount in again.more.items()})
+        decision = again.decisions[late.id]
         sheet = Sheet()
         seat = Seat(sheet, command.merchant_id, command.member_id, past.seq, past.snapshot, now)
         told = msgspec.structs.replace(command.told, key=key_for(command, found))
-        grants = again.decision.draws if isinstance(late, OrderStated) and programme.capacities else None
+        grants = decision.draws if isinstance(late, OrderStated) and programme.capacities else None
         corrections = differences(past.transfers, again.folded.transfers)
-        record = seat.post_late([(late, again.decision, told, grants)], again.folded, corrections, again.draws)
+        record = seat.post_late([(late, decision, told, grants)], again.folded, corrections, past.seqs, again.draws)
         seat.close()
         await sheet.write(connection)
         return Outcome(command.member_id, record, False, record.refusal, past.snapshot.accounts)
 
 
 class FoldedAgain:
-    """A history with one more fact in it, folded from the beginning; ``draws`` is what it changes of each capacity, all in all."""
+    """A history with more facts in it, folded from the beginning.
 
-    def __init__(self, programme: Programme, past: Past, late: Remembered, free: Mapping[str, int] | None = None) -> None:
-        """Fold it; ``free`` is what is there of the capacities, where they were asked."""
+    ``draws`` is what each fact holds of capacities more (or less) than it did, ``more`` the same over all of them.
+    """
+
+    def __init__(self, programme: Programme, past: Past, late: Sequence[Remembered], granted: Granted = NONE) -> None:
+        """Fold it; ``granted`` is the most that the late facts may draw, where that is known."""
+        self._programme = programme
+        self._past = past
+        self._late = late
+        self.decisions: dict[FactId, Decision] = {}
+        self.draws: dict[FactId, dict[str, int]] = {}
+        self.more: dict[str, int] = {}
         member = past.snapshot.member
-        decisions: list[Decision] = []
-        self.draws = {capacity: -amount for capacity, amount in past.draws.items()}
+        self.folded: Folded = fold(programme, member.id, (*past.facts, *late), member.clock, self._hear, past.joined, granted)
 
-        def hear(fact: Remembered, decision: Decision) -> None:
-            if fact.id == late.id:
-                decisions.append(decision)
-            for capacity, amount in decision.draws.items():
-                self.draws[capacity] = self.draws.get(capacity, 0) + amount
+    def within(self, free: Mapping[str, int]) -> "FoldedAgain":
+        """The same, drawing no more than is ``free``: the late facts get so much less in their order, or nothing where that is not enough,
+        because they changed what others may keep of theirs."""
+        again = self
+        for is_second in (False, True):
+            lacking = {capacity: left for capacity, left in free.items() if again.more.get(capacity, 0) > left}
+            if not lacking:
+                break
+            again = FoldedAgain(self._programme, self._past, self._late, again._cut(lacking, is_second))
+        return again
 
-        granted = {} if free is None else {late.id: dict(free)}
-        self.folded: Folded = fold(programme, member.id, (*past.facts, late), member.clock, hear, past.joined, granted)
-        self.decision = decisions[-1]
+    def _cut(self, lacking: Mapping[str, int], to_nothing: bool) -> dict[FactId, dict[str, int]]:
+        granted: dict[FactId, dict[str, int]] = {fact.id: {} for fact in self._late}
+        for capacity, left in lacking.items():
+            asked = {fact.id: max(0, self.decisions[fact.id].draws.get(capacity, 0)) for fact in self._late}
+            rest = 0 if to_nothing else max(0, sum(asked.values()) - (self.more[capacity] - left))
+            for id, amount in asked.items():
+                granted[id][capacity] = min(amount, rest)
+                rest -= granted[id][capacity]
+        return granted
+
+    def _hear(self, fact: Remembered, decision: Decision) -> None:
+        self.decisions[fact.id] = decision
+        held = self._past.drawn.get(fact.id, {})
+        for capacity in held.keys() | decision.draws.keys():
+            change = decision.draws.get(capacity, 0) - held.get(capacity, 0)
+            if change:
+                self.draws.setdefault(fact.id, {})[capacity] = change
+                self.more[capacity] = self.more.get(capacity, 0) + change
 
 
 def stands(programme: Programme, past: Past) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from regulars.kernel.ids import UnitId
+from regulars.kernel.ids import FactId, UnitId
 from regulars.kernel.time import Instant
 from regulars.ledger.accounts import Account
 from regulars.ledger.lots import Lot
@@ -23,6 +23,7 @@ from regulars.programme.facts import (
     HoldReleased,
     Order,
     OrderStated,
+    Remembered,
     TimePassed,
     ValueHeld,
     ValueRedeemed,
@@ -92,7 +93,7 @@ class Seat:
         before = {unit: msgspec.structs.asdict(held) for unit, held in self.snapshot.accounts.items()} if is_by_hand(fact) else None
         record = self._begin(fact, decision, told, grants, joined)
         self._add_transfers(_transfers(decision), record)
-        self._add_draws(decision.draws)
+        self._add_draws(self.seq, decision.draws)
         self._add_holds(fact, decision)
         self.snapshot.member = decision.member
         for book in decision.later:
@@ -105,19 +106,24 @@ class Seat:
 
     def post_late(
         self,
-        facts: Iterable[tuple[Fact, Decision, Told, dict[str, int] | None]],
+        facts: Iterable[tuple[Remembered, Decision, Told, dict[str, int] | None]],
         folded: Folded,
         corrections: Iterable[Transfer],
-        draws: dict[str, int],
+        seqs: Mapping[FactId, int],
+        draws: Mapping[FactId, Mapping[str, int]],
     ) -> Record:
         """Post facts that were folded into the past, each with its own decision, and the ``corrections`` of all that followed from them.
 
-        Returns the record of the last one, to which the corrections belong.
+        ``draws`` is what each fact holds of capacities more (or less) than before, ``seqs`` the sequence of those that were known. Returns
+        the record of the last fact, to which the corrections belong.
         """
+        numbers = dict(seqs)
         for fact, decision, told, grants in facts:
             record = self._begin(fact, decision, told, grants)
+            numbers[fact.id] = self.seq
         self._add_transfers(_possible(corrections, self.snapshot.accounts), record)
-        self._add_draws(draws)
+        for id, changes in draws.items():
+            self._add_draws(numbers[id], changes)
         self.snapshot.member = folded.member
         self._books = dict(folded.orders)
         self._is_refolded = True
@@ -240,10 +246,10 @@ class Seat:
                 tables.allocation, self.merchant_id, self.member_id, transfer.unit, seq, lot, self.recorded_at, amount
             )  # fmt: skip
 
-    def _add_draws(self, draws: dict[str, int]) -> None:
+    def _add_draws(self, seq: int, draws: Mapping[str, int]) -> None:
         for capacity, amount in draws.items():
             if amount:
-                self._sheet.add(tables.draw, self.merchant_id, self.member_id, capacity, self.seq, self.recorded_at, amount)
+                self._sheet.add(tables.draw, self.merchant_id, self.member_id, capacity, seq, self.recorded_at, amount)
 
     def _add_holds(self, fact: Fact, decision: Decision) -> None:
         ids = (self.merchant_id, self.member_id)

@@ -19,15 +19,16 @@ from regulars.store.records import Snapshot, read_book, read_fact, read_record, 
 
 
 class Past(msgspec.Struct, frozen=True):
-    """One member: where they stand after decision ``seq``, their facts, the books that merges brought (by the id of their facts),
-    everything posted, and what was drawn of capacities."""
+    """One member: where they stand after decision ``seq``, their facts (with the sequence of each by its id, the books that merges brought,
+    and what orders hold of capacities by now), and everything posted."""
 
     seq: int
     snapshot: Snapshot
     facts: tuple[Remembered, ...]
+    seqs: dict[FactId, int]
     joined: dict[FactId, dict[str, OrderBook]]
+    drawn: dict[FactId, dict[str, int]]
     transfers: tuple[Transfer, ...]
-    draws: dict[str, int]
 
 
 async def read_past(connection: Connection, merchant_id: int, member_id: int) -> Past | None:
@@ -40,28 +41,35 @@ async def read_past(connection: Connection, merchant_id: int, member_id: int) ->
         read_snapshot(row["snapshot"]),
         *await read_facts(connection, merchant_id, member_id),
         await read_transfers(connection, merchant_id, member_id),
-        {row[0]: row[1] for row in await connection.fetch(_DRAWS, merchant_id, member_id)},
     )
 
 
-async def read_facts(
-    connection: Connection, merchant_id: int, member_id: int
-) -> tuple[tuple[Remembered, ...], dict[FactId, dict[str, OrderBook]]]:
-    """What happened to a member, by the order of recording, and the books that merges brought; the passing of time leaves no trace here."""
-    rows = await connection.fetch(
-        """select body, occurred_at, heard_at, record from fact
-            where merchant_id = $1 and member_id = $2 and kind <> 'time_passed' order by seq""",
-        merchant_id,
-        member_id,
-    )
-    facts, joined = [], {}
-    for body, at, heard, stored in rows:
+Facts = tuple[tuple[Remembered, ...], dict[FactId, int], dict[FactId, dict[str, OrderBook]], dict[FactId, dict[str, int]]]
+"""What happened; the sequence of each fact; the books that merges brought; what orders hold of capacities."""
+
+
+async def read_facts(connection: Connection, merchant_id: int, member_id: int) -> Facts:
+    """What happened to a member, by the order of recording; the passing of time leaves no trace here.
+
+    What an order was granted of limited rules is what it holds by now: later evidence may have given some of it back.
+    """
+    rows = await connection.fetch(_FACTS, merchant_id, member_id)
+    held: dict[int, dict[str, int]] = {}
+    for seq, capacity, amount in await connection.fetch(_DRAWS, merchant_id, member_id):
+        held.setdefault(seq, {})[capacity] = amount
+    facts, seqs, joined, drawn = [], {}, {}, {}
+    for seq, body, at, heard, stored in rows:
         record = read_record(stored)
+        if record.grants is not None:
+            record = msgspec.structs.replace(record, grants=held.get(seq, {}))
         fact = read_fact(body, Instant(at), Instant(heard), record)
         facts.append(fact)
+        seqs[fact.id] = seq
         if record.joined is not None:
             joined[fact.id] = record.joined
-    return tuple(facts), joined
+        if seq in held:
+            drawn[fact.id] = held[seq]
+    return tuple(facts), seqs, joined, drawn
 
 
 async def read_transfers(connection: Connection, merchant_id: int, member_id: int) -> tuple[Transfer, ...]:
@@ -77,7 +85,14 @@ async def read_books(connection: Connection, merchant_id: int, member_id: int) -
     return {book.key: book for book in books}
 
 
-_DRAWS = "select capacity, sum(amount)::bigint from draw where merchant_id = $1 and member_id = $2 group by 1"
+_FACTS = """
+    select seq, body, occurred_at, heard_at, record from fact
+    where merchant_id = $1 and member_id = $2 and kind <> 'time_passed' order by seq
+"""
+_DRAWS = """
+    select fact_seq, capacity, sum(amount)::bigint from draw
+    where merchant_id = $1 and member_id = $2 group by 1, 2 having sum(amount) <> 0
+"""
 _TRANSFERS = """
     select t.unit, t.movement, t.source, t.target, t.amount, t.value_at, t.cause, t.lot,
         (select array_agg(a.lot order by a.lot) from allocation a where a.merchant_id = t.merchant_id and a.member_id = t.member_id

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from regulars.kernel.time import Instant
 from regulars.programme.facts import OrderStated, Remembered, TimePassed
 from regulars.store.database import Connection
 
@@ -26,12 +27,13 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """A fact that came before under the same key."""
+    """A fact that came before under the same key, and where it lies."""
 
     member_id: int
     sequence: int
     digest: bytes
-    record: bytes | None
+    seq: int
+    recorded_at: Instant
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -80,10 +82,22 @@ async def take_snapshot(connection: Connection, commands: Sequence[Wanted]) -> l
     return found
 
 
+async def read_answer(connection: Connection, merchant_id: int, seen: Seen) -> bytes:
+    """The decision record of a fact that came before."""
+    record: bytes = await connection.fetchval(
+        "select record from fact where merchant_id = $1 and member_id = $2 and seq = $3 and recorded_at = $4",
+        merchant_id,
+        seen.member_id,
+        seen.seq,
+        seen.recorded_at,
+    )
+    return record
+
+
 def _found(row: Any) -> Found | None:
-    (_, status, into, seq, snapshot, revision, book, hold, owner, sequence, digest, record, owner2, digest2, record2) = row
+    (_, status, into, seq, snapshot, revision, book, hold, owner, sequence, *first_fact, owner2, digest2, seq2, recorded2) = row
     if status is None:
         return None
-    first = None if owner is None else Seen(owner, sequence, digest, record)
-    again = None if owner2 is None else Seen(owner2, 0, digest2, record2)
+    first = None if owner is None else Seen(owner, sequence, *first_fact)
+    again = None if owner2 is None else Seen(owner2, 0, digest2, seq2, recorded2)
     return Found(status, into, seq, snapshot, revision, book, hold, first, again)

@@ -56,7 +56,7 @@ async def member_page(connection: Connection, merchant_id: int, member_id: int, 
     orders: int = await connection.fetchval(
         "select count(*) from order_book where merchant_id = $1 and member_id = $2", merchant_id, member_id
     )
-    facts, _ = await read_facts(connection, merchant_id, member_id)
+    facts, *_ = await read_facts(connection, merchant_id, member_id)
     open_merges = {joined.merge for joined in member.snapshot.member.joined}
     merges = [str(fact.id) for fact in facts if isinstance(fact, MemberMerged) and fact.id in open_merges]
     return MemberPage(member, statement, orders, merges)

@@ -1,0 +1,143 @@
+"""Orders accepted per second through the lane with a live programme of twenty rules - decided, recorded, with lots, outbox and guards -
+against TPC-B on the same server; and the settle statement alone."""
+
+import asyncio
+import gc
+import random
+import time
+
+import msgspec
+import uvloop
+from report import report
+from server import SECONDS, YARDSTICK, Yardstick, bench_server
+from shop import an_order, programme_of_twenty
+from shopfloor import MERCHANT, Floor, open_floor
+
+from regulars.flows.commands import Command
+from regulars.flows.settle import Seat, Told
+from regulars.kernel.ids import FactId
+from regulars.programme.decide import decide
+from regulars.programme.dossier import EMPTY
+from regulars.programme.facts import OrderStated
+from regulars.store.records import new_snapshot
+from regulars.store.sheet import Sheet
+from regulars.store.snapshot import Wanted, take_snapshot
+
+MEMBERS = 200_000
+BATCH = 256
+
+
+class Measured(msgspec.Struct):
+    """What callers saw."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    python_us: float
+
+
+async def callers(floor: Floor, count: int, lines: int, seconds: float) -> Measured:
+    """So many callers, each with one order after the other, for so long."""
+    dice = random.Random(count * 1000 + lines)
+    waits: list[float] = []
+    until = time.perf_counter() + seconds
+    number = 0
+
+    async def caller() -> None:
+        nonlocal number
+        while time.perf_counter() < until:
+            number += 1
+            now = floor.clock.now()
+            order = msgspec.structs.replace(an_order(dice, f"{count}-{lines}-{number}", 0, lines), placed_at=now, source="shop")
+            fact = OrderStated(FactId(order.key), order, now, now)
+            begun = time.perf_counter()
+            outcome = await floor.lane.take(Command(MERCHANT, dice.randrange(MEMBERS) + 1, fact, Told("shop", "shop")))
+            waits.append(time.perf_counter() - begun)
+            assert outcome.refusal is None, outcome.refusal
+
+    begun, spent = time.perf_counter(), time.process_time()
+    await asyncio.gather(*(caller() for _ in range(count)))
+    wall, spent = time.perf_counter() - begun, time.process_time() - spent
+    waits.sort()
+    return Measured(len(waits) / wall, waits[len(waits) // 2] * 1e3, waits[len(waits) * 99 // 100] * 1e3, spent / len(waits) * 1e6)
+
+
+async def settle_alone(floor: Floor, seconds: float) -> float:
+    """Orders per second of transactions that only write what was decided before: 256 orders of three lines each."""
+    dice, programme = random.Random(5), programme_of_twenty()
+    decided = []
+    for n in range(BATCH * 4):
+        now = floor.clock.now()
+        order = msgspec.structs.replace(an_order(dice, f"s-{n}", 0, 3), placed_at=now, source="shop")
+        fact = OrderStated(FactId(order.key), order, now, now)
+        decided.append((fact, decide(programme, new_snapshot(1).member, EMPTY, fact)))
+    written, spent, member, number = 0, 0.0, 0, 0
+    async with floor.pool.acquire() as connection:
+        while spent < seconds and member + BATCH <= MEMBERS:
+            sheet, now = Sheet(), floor.clock.now()
+            members = range(member + 1, member + BATCH + 1)
+            member += BATCH
+            async with connection.transaction():
+                founds = await take_snapshot(connection, [Wanted(MERCHANT, one) for one in members])
+                for one, found in zip(members, founds, strict=True):
+                    assert found is not None
+                    fact, decision = decided[number % len(decided)]
+                    number += 1
+                    seat = Seat(sheet, MERCHANT, one, found.seq, new_snapshot(one), now)
+                    if found.seq == 0:
+                        seat.post(fact, decision, Told("shop", "shop", f"alone/{number}"))
+                        seat.close()
+                begun = time.perf_counter()
+                written += len(sheet.members)
+                if sheet.members:
+                    await sheet.write(connection)
+                spent += time.perf_counter() - begun
+            # the commit is part of it
+    return written / spent if spent else 0.0
+
+
+async def main() -> None:
+    """Print the figures."""
+    with bench_server() as server:
+        yardstick = Yardstick(server)
+        yardstick.run()
+        async with open_floor(server, "lane", MEMBERS) as floor:
+            alone = await settle_alone(floor, SECONDS)
+        async with open_floor(server, "lane2", MEMBERS) as floor:
+            gc.collect()
+            gc.freeze()
+            await callers(floor, 32, 3, 2)
+            few = await callers(floor, 32, 3, SECONDS)
+            yardstick.run()
+            many = await callers(floor, 256, 3, SECONDS)
+            long = await callers(floor, 32, 20, SECONDS)
+        yardstick.run()
+    for measured, count, target in ((few, 32, 1.2), (many, 256, 1.6)):
+        _say(f"lane, {count} callers, orders of 3 lines", measured, yardstick.tps, target)
+    _say("lane, 32 callers, orders of 20 lines", long, yardstick.tps, None)
+    ratio = alone / yardstick.tps
+    report("lane, the settle statement alone", alone, "orders/s", YARDSTICK, ratio, ">= 2 x TPC-B", ratio >= 2, tpcb=round(yardstick.tps))
+    quiet = few.p99_ms <= 15
+    report("lane, p99 at 32 callers", few.p99_ms, "ms", "15 ms on a quiet machine", few.p99_ms / 15, "<= 15 ms", quiet)
+
+
+def _say(bench: str, measured: Measured, tps: float, target: float | None) -> None:
+    ratio = measured.per_second / tps
+    wanted = "reported" if target is None else f">= {target} x TPC-B"
+    report(
+        bench,
+        measured.per_second,
+        "orders/s",
+        YARDSTICK,
+        ratio,
+        wanted,
+        target is None or ratio >= target,
+        tpcb=round(tps),
+        p50_ms=round(measured.p50_ms, 1),
+        p99_ms=round(measured.p99_ms, 1),
+        python_us_per_order=round(measured.python_us),
+    )
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
