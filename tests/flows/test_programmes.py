@@ -169,19 +169,16 @@ def test_a_version_that_would_begin_before_another_is_refused(memory: str) -> No
     in_world(memory, a_programme(), story)
 
 
-def test_of_two_drafts_the_one_published_last_is_live_whatever_their_numbers(memory: str) -> None:
+def test_numbers_rise_with_the_days_from_which_versions_apply(memory: str) -> None:
     async def story(world: World) -> None:
-        anna = await world.member()
-        for version, amount in ((3, 3), (5, 5)):
-            document = plain(a_programme(version=version, rules=[purchase_rule(amount=amount, per="1.00")]).latest.document)
-            assert await draft(world.pool, world.clock, MERCHANT, document, "eva") == version
-        for version, points in ((5, 50), (3, 30)):
-            await publish(world.pool, world.clock, MERCHANT, version, "eva")
-            await world.later(NOTICE)
-            await world.night()
-            assert await earned(world, anna, f"under {version}") == (points, version)
-            assert (version, "live") in await statuses(world)
-        assert await statuses(world) == [(1, "retired"), (3, "live"), (5, "retired")]
+        for version in (3, 5):
+            assert await draft(world.pool, world.clock, MERCHANT, doubled(version=version), "eva") == version
+        await publish(world.pool, world.clock, MERCHANT, 5, "eva")
+        await world.later(NOTICE)
+        with pytest.raises(Invalid, match="version 3 begins after version 5"):
+            await publish(world.pool, world.clock, MERCHANT, 3, "eva")
+        assert await draft(world.pool, world.clock, MERCHANT, doubled(version=4), "eva") == 6
+        assert await statuses(world) == [(1, "live"), (3, "draft"), (5, "scheduled"), (6, "draft")]
 
     in_world(memory, a_programme(), story)
 

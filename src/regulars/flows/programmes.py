@@ -98,9 +98,9 @@ def _begins(chosen: Stored, published: list[Stored], now: Instant) -> Instant:
     own = Version(document(chosen.document)).applies_from
     if not published:
         return own
-    latest = max(published, key=lambda one: one.applies_from or BEGINNING)
+    latest = max(one.applies_from or BEGINNING for one in published)
     begins = max(own, Instant(now + NOTICE))
-    if begins <= (latest.applies_from or BEGINNING):
-        what = f"version {latest.version} begins later than this one would"
+    if begins <= latest:
+        what = f"version {published[-1].version} begins later than this one would"
         raise Invalid(Problem("applies_from", what, "name a later day in `applies_from`"))
     return begins

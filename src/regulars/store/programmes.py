@@ -59,13 +59,12 @@ async def publish_draft(connection: Connection, merchant_id: int, version: int, 
 
 
 async def settle_statuses(connection: Connection, merchant_id: int, now: Instant) -> None:
-    """The version that began last is live, those that began before it are retired; numbers say nothing of that."""
+    """The last version whose time has come is live, those before it are retired."""
     await connection.execute(
-        """update programme p set status = case when p.version = l.version then 'live' else 'retired' end
-            from (select version, applies_from from programme where merchant_id = $1 and status <> 'draft' and applies_from <= $2
-                order by applies_from desc limit 1) l
-            where p.merchant_id = $1 and p.status <> 'draft' and p.applies_from <= l.applies_from
-                and p.status <> case when p.version = l.version then 'live' else 'retired' end""",
+        """update programme p set status = case when p.version = l.live then 'live' else 'retired' end
+            from (select max(version) as live from programme where merchant_id = $1 and status <> 'draft' and applies_from <= $2) l
+            where p.merchant_id = $1 and p.status <> 'draft' and p.version <= l.live
+                and p.status <> case when p.version = l.live then 'live' else 'retired' end""",
         merchant_id,
         now,
     )
