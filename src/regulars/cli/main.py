@@ -271,7 +271,7 @@ def verify(
 
 @app.command("demo")
 def demo(once: Annotated[bool, typer.Option("--once", help="Print and end.")] = False) -> None:
-    """Replay a small real shop under a points programme: a table, one member's story, one order explained."""
+    """A small real shop under a points programme: replayed, imported, verified, one member's story, one order explained."""
     from regulars.cli.demo import show
 
     show(once)

@@ -120,7 +120,7 @@ def import_orders(
                 "give" if is_as_if else "as-paid",
                 processes,
             )
-            with _bar("importing", "orders") as report:
+            with progress_bar("importing", "orders") as report:
                 return await asyncio.to_thread(run_import, request, service.url, service.keyring, report)
 
     done = asyncio.run(do())
@@ -160,7 +160,8 @@ def _print_imported(screen: Screen, file: Path, done: Imported) -> None:
 
 
 @contextmanager
-def _bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on the terminal; what it gives hears how many are done, and of how many."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -61,10 +61,11 @@ async def judge_keys(check: Check, connection: Connection, batch: list[Member]) 
 
 
 async def judge_all_keys(check: Check, connection: Connection, merchant: int) -> None:
-    """Every key of ``merchant`` points to a fact that carries it."""
+    """Every key of ``merchant`` points to a fact that carries it; a document of returned goods to the state of an order that it led to."""
     sql = """select k.source, k.key, k.member_id, k.seq from fact_key k where k.merchant_id = $1 and not exists (
         select from fact f where f.merchant_id = k.merchant_id and f.member_id = k.member_id and f.seq = k.seq
-            and f.recorded_at = k.recorded_at and f.source = k.source and f.key = k.key)"""
+            and f.recorded_at = k.recorded_at and f.source = k.source
+            and (f.key = k.key or (k.key like 'return/%' and f.kind = 'order_stated')))"""
     async for row in connection.cursor(sql, merchant):
         where = f"merchant {merchant}, source {row['source']}, key {row['key']}"
         found = f"fact {row['seq']} of member {row['member_id']} is missing or has another key"
