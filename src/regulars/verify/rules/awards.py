@@ -8,7 +8,7 @@ from math import floor, prod
 
 import msgspec
 
-from regulars.verify.rules.calendar import after, local
+from regulars.verify.rules.calendar import after
 from regulars.verify.rules.conditions import Known, holds
 from regulars.verify.rules.document import Data, NotUnderstood, Version, known, level_of, number, rank, span
 from regulars.verify.rules.worth import Worth, is_chosen, rounded, spread, value_of, worth
@@ -117,8 +117,7 @@ def _tiers(version: Version, situation: Data, spend: int) -> dict[str, str]:
 
 def _fits(rule: Data, of: Known) -> bool:
     """Whether its dates, channel and condition fit."""
-    day = local(of.order["placed_at"], of.version.zone).date().isoformat()
-    if day < rule.get("from", day) or day > rule.get("until", day):
+    if of.day < rule.get("from", of.day) or of.day > rule.get("until", of.day):
         return False
     if "channels" in rule and of.order.get("channel") not in rule["channels"]:
         return False

@@ -4,8 +4,9 @@ Invariant: what is missing makes its own comparison false, and only that.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ _COMPARISONS: dict[str, Callable[[Fraction, Fraction], bool]] = {
 }
 
 
-class Known(msgspec.Struct, frozen=True):
+class Known(msgspec.Struct, frozen=True, dict=True):
     """What conditions may ask: the order, what it is worth, its situation, and the levels at that order."""
 
     order: Data
@@ -34,13 +35,29 @@ class Known(msgspec.Struct, frozen=True):
     tiers: dict[str, str]
     version: Version
 
+    @cached_property
+    def day(self) -> str:
+        """The local day of purchase."""
+        return self.placed.date().isoformat()
+
+    @cached_property
+    def placed(self) -> datetime:
+        """The local time of purchase."""
+        return local(self.order["placed_at"], self.version.zone)
+
     def fact(self, name: str) -> Any:
         """A fact by its name; None where it is missing."""
         if name.startswith("tier."):
             return self.tiers.get(name.removeprefix("tier."))
+        if name not in self.facts:
+            raise NotUnderstood(f"fact `{name}`")
+        return self.facts[name]
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """All facts but levels."""
         lines = [line for line in self.order["lines"] if line["quantity"]]
-        placed = local(self.order["placed_at"], self.version.zone)
-        facts = {
+        return {
             "order.total": self.worth.total,
             "order.units": sum(line["quantity"] for line in lines),
             "order.lines": len({line["sku"] for line in lines}),
@@ -51,16 +68,13 @@ class Known(msgspec.Struct, frozen=True):
             "order.source": self.source,
             "order.country": self.order.get("country"),
             "order.currency": self.order["currency"],
-            "order.weekday": _WEEKDAYS[placed.weekday()],
-            "order.month": placed.month,
+            "order.weekday": _WEEKDAYS[self.placed.weekday()],
+            "order.month": self.placed.month,
             "order.number": self.situation["number"],
             "member.spend": self.situation.get("spend", 0),
             "member.first_order_at": self.situation.get("first_order_at"),
             "member.previous_order_at": self.situation.get("previous_order_at"),
         }
-        if name not in facts:
-            raise NotUnderstood(f"fact `{name}`")
-        return facts[name]
 
 
 def holds(condition: Data, of: Known) -> bool:

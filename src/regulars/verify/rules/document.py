@@ -5,7 +5,8 @@ Invariant: a key that is not known here makes the order "not re-derived" under t
 
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import Any, NamedTuple
+from functools import cached_property, lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -26,14 +27,14 @@ class NotUnderstood(Exception):
     """A feature of the document that this reading does not know; its text is the feature's name."""
 
 
-class Version(NamedTuple):
+class Version(msgspec.Struct, frozen=True, dict=True):
     """One published version of a merchant's programme."""
 
     number: int
     applies_from: int
     document: Data
 
-    @property
+    @cached_property
     def zone(self) -> ZoneInfo:
         """The zone of its days."""
         return ZoneInfo(self.document.get("time_zone", "UTC"))
@@ -43,7 +44,7 @@ class Version(NamedTuple):
         """The currency of its amounts."""
         return str(self.document["currency"])
 
-    @property
+    @cached_property
     def minor(self) -> int:
         """How many minor units one whole unit of its currency has."""
         return minor_of(self.currency)
@@ -80,7 +81,8 @@ def minor_of(currency: str) -> int:
     return int(10 ** _DECIMALS.get(currency, 2))
 
 
-def number(text: Any) -> Fraction:
+@lru_cache(maxsize=1000)
+def number(text: str | int) -> Fraction:
     """``12.50``, ``10`` or ``1/3``."""
     return Fraction(str(text).replace(" ", ""))
 

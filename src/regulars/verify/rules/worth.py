@@ -6,6 +6,7 @@ the parts sum to the figure (law 3).
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from functools import cached_property
 from math import ceil, floor
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 from regulars.verify.rules.document import Data, Version, number
 
 
-class Part(msgspec.Struct):
+class Part(msgspec.Struct, dict=True):
     """Equal lines of an order, as one. Money is in minor units of the order's currency, exact."""
 
     sku: str
@@ -36,29 +37,29 @@ class Part(msgspec.Struct):
         """After discounts."""
         return max(Fraction(0), self.exact - self.off)
 
-    @property
+    @cached_property
     def total(self) -> Fraction:
         """What it counts after discounts."""
         return self.to_pay * self.share
 
-    @property
+    @cached_property
     def paid(self) -> Fraction:
         """What it counts after discounts, units, and money given back without goods."""
         return max(Fraction(0), self.to_pay - self.refund - self.payment) * self.share
 
 
-class Worth(msgspec.Struct, frozen=True):
+class Worth(msgspec.Struct, frozen=True, dict=True):
     """The counted parts of an order, and what conditions may ask of them."""
 
     parts: tuple[Part, ...]
     rate: Fraction
 
-    @property
+    @cached_property
     def total(self) -> int:
         """After discounts, in the programme's currency."""
         return self.in_programme(part.total for part in self.parts)
 
-    @property
+    @cached_property
     def paid(self) -> int:
         """After discounts and units, in the programme's currency."""
         return self.in_programme(part.paid for part in self.parts)
