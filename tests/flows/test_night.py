@@ -157,6 +157,20 @@ def test_several_walkers_at_once_do_what_one_does(memory: str, monkeypatch: pyte
     in_world(memory, of_short_lives(), story, lines=4)
 
 
+def test_one_walk_reaches_everybody_over_many_portions(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(night, "PORTION", 2)
+
+    async def story(world: World) -> None:
+        members = await world.members(9)
+        for one in members:
+            await buy(world, one, f"a-{one}", 10_000)
+        await world.later(8 * DAY)
+        assert (await world.night()).members == 9
+        assert [await holds(world, one) for one in members] == [(0, 100, 0)] * 9
+
+    in_world(memory, of_short_lives(), story)
+
+
 def test_the_walk_goes_on_over_many_portions_while_members_buy(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(night, "PORTION", 4)
 

@@ -16,6 +16,8 @@ from regulars.flows.settle import Told
 from regulars.kernel.errors import Invalid, NotFound
 from regulars.kernel.time import BEGINNING, DAY, SECOND, Instant, instant
 from regulars.programme.definition import plain
+from regulars.store.database import working_for
+from regulars.store.programmes import insert_draft
 
 JUNE_10 = instant(datetime(2026, 6, 10, tzinfo=UTC))
 """Twelve days after the worlds of these tests begin."""
@@ -77,6 +79,30 @@ def test_a_draft_decides_nothing_and_may_be_replaced_until_it_is_published(memor
         assert await earned(world, anna, "2") == (70, 2)
         assert await draft(world.pool, world.clock, MERCHANT, document, "eva") == 3
         assert await earned(world, anna, "3") == (70, 2)
+
+    in_world(memory, a_programme(), story)
+
+
+def test_a_draft_that_is_kept_while_another_is_published_is_kept(memory: str) -> None:
+    async def story(world: World) -> None:
+        for amount in range(2, 14):
+            number = await draft(world.pool, world.clock, MERCHANT, doubled(), "eva")
+            document = plain(a_programme(rules=[purchase_rule(amount=amount, per="1.00")]).latest.document)
+            going_live = publish(world.pool, world.clock, MERCHANT, number, "eva")
+            _, kept = await asyncio.gather(going_live, draft(world.pool, world.clock, MERCHANT, document, "ola"))
+            (row,) = await world.rows("select (document->'rules'->0->'award'->>'amount')::int from programme where version = $1", kept)
+            assert row[0] == amount
+            await world.later(NOTICE)
+
+    in_world(memory, a_programme(), story)
+
+
+def test_the_store_replaces_no_document_that_was_published(memory: str) -> None:
+    async def story(world: World) -> None:
+        before = await world.rows("select * from programme")
+        async with working_for(world.pool, [MERCHANT]) as connection:
+            await insert_draft(connection, MERCHANT, 1, {"programme": "another"}, "eva", world.clock.now())
+        assert await world.rows("select * from programme") == before
 
     in_world(memory, a_programme(), story)
 
@@ -203,6 +229,21 @@ def test_of_two_who_publish_one_draft_at_once_one_does(memory: str) -> None:
         assert await world.rows("select count(*) from audit where action = 'programme.publish' and subject = 'version 2'") == [(1,)]
 
     in_world(memory, a_programme(), story)
+
+
+def test_publications_and_gifts_of_one_moment_do_not_block_each_other(memory: str) -> None:
+    async def story(world: World) -> None:
+        members = await world.members(12)
+        for version in range(2, 14):
+            number = await draft(world.pool, world.clock, MERCHANT, limited(version), "eva")
+            work = [publish(world.pool, world.clock, MERCHANT, number, "eva")]
+            work += [earned(world, one, f"{version}-{one}") for one in members[:6]]  # type: ignore[misc]
+            work += [world.give(one, 10) for one in members[6:]]  # type: ignore[misc]
+            await asyncio.gather(*work)
+            await world.later(NOTICE)
+        assert await world.rows("select most - free as given, (select sum(amount)::bigint from draw) from capacity") == [(12, 12)]
+
+    in_world(memory, a_programme(**{k: v for k, v in limited(1).items() if k in ("rules", "units")}), story, lines=4)
 
 
 # --- other processes ------------------------------------------------------------------------------------------------------------

@@ -58,6 +58,7 @@ async def draft(pool: asyncpg.Pool, clock: Clock, merchant_id: int, data: Any, a
     read = document(data)
     Version(read)
     async with working_for(pool, [merchant_id]) as connection:
+        await _alone(connection, merchant_id)
         known = await list_versions(connection, merchant_id)
         published = [one.version for one in known if one.status != "draft"]
         number = read.version if read.version > max(published, default=0) else max(published) + 1
@@ -73,7 +74,7 @@ async def publish(pool: asyncpg.Pool, clock: Clock, merchant_id: int, version: i
     for a version that is no draft, ``Invalid`` for one that contradicts those before it.
     """
     async with working_for(pool, [merchant_id]) as connection:
-        await connection.execute("select from merchant where merchant_id = $1 for update", merchant_id)
+        await _alone(connection, merchant_id)
         now = clock.now()
         known = await list_versions(connection, merchant_id)
         chosen = next((one for one in known if one.version == version and one.status == "draft"), None)
@@ -91,6 +92,11 @@ async def publish(pool: asyncpg.Pool, clock: Clock, merchant_id: int, version: i
         after = {"version": version, "applies_from": applies_from}
         await insert_audit(connection, merchant_id, now, actor, "programme.publish", f"version {version}", reason, None, after)
     return applies_from
+
+
+async def _alone(connection: Connection, merchant_id: int) -> None:
+    """One at a time changes a merchant's versions; whoever adds other rows of the merchant does not wait."""
+    await connection.execute("select from merchant where merchant_id = $1 for no key update", merchant_id)
 
 
 def _begins(chosen: Stored, published: list[Stored], now: Instant) -> Instant:

@@ -20,7 +20,7 @@ async def seal_months(pool: asyncpg.Pool, clock: Clock, merchant_id: int) -> lis
     sealed: list[str] = []
     while True:
         async with working_for(pool, [merchant_id]) as connection:
-            await connection.execute("select from merchant where merchant_id = $1 for update", merchant_id)  # one at a time
+            await connection.execute("select from merchant where merchant_id = $1 for no key update", merchant_id)  # one at a time
             last = await last_seal(connection, merchant_id)
             first = await first_month_with_rows(connection, merchant_id) if last is None else bounds_of(last[0])[1]
             if first is None:
