@@ -3,6 +3,7 @@ against TPC-B on the same server; and the settle statement alone."""
 
 import asyncio
 import gc
+import itertools
 import random
 import time
 
@@ -25,6 +26,7 @@ from regulars.store.snapshot import Wanted, take_snapshot
 
 MEMBERS = 200_000
 BATCH = 256
+NUMBERS = itertools.count()
 
 
 class Measured(msgspec.Struct):
@@ -41,14 +43,11 @@ async def callers(floor: Floor, count: int, lines: int, seconds: float) -> Measu
     dice = random.Random(count * 1000 + lines)
     waits: list[float] = []
     until = time.perf_counter() + seconds
-    number = 0
 
     async def caller() -> None:
-        nonlocal number
         while time.perf_counter() < until:
-            number += 1
             now = floor.clock.now()
-            order = msgspec.structs.replace(an_order(dice, f"{count}-{lines}-{number}", 0, lines), placed_at=now, source="shop")
+            order = msgspec.structs.replace(an_order(dice, str(next(NUMBERS)), 0, lines), placed_at=now, source="shop")
             fact = OrderStated(FactId(order.key), order, now, now)
             begun = time.perf_counter()
             outcome = await floor.lane.take(Command(MERCHANT, dice.randrange(MEMBERS) + 1, fact, Told("shop", "shop")))
@@ -92,7 +91,6 @@ async def settle_alone(floor: Floor, seconds: float) -> float:
                 if sheet.members:
                     await sheet.write(connection)
                 spent += time.perf_counter() - begun
-            # the commit is part of it
     return written / spent if spent else 0.0
 
 

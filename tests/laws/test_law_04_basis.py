@@ -106,3 +106,12 @@ def test_an_order_in_another_currency_earns_at_the_rate_frozen_at_purchase() -> 
     now = books(a_programme())
     now.take(stated(an_order("1", 0, a_line(price=1000), currency="EUR", rate=Rate(43, 10, "bank"))))
     assert balance(now) == 43
+
+
+def test_net_prices_are_spread_by_what_is_left_of_each_line_without_tax() -> None:
+    rounding = {"mode": "down", "level": "line"}
+    programme = a_programme(units={"points": a_unit(rounding=rounding)}, rules=[purchase_rule(rate="0.5")], policies={"basis": "net"})
+    lines = (a_line("food", price=10_300, tax=300), a_line("wine", price=12_300, tax=2_300))
+    now = books(programme)
+    now.take(stated(an_order("1", 0, *lines)))
+    assert balance(now) == 50 + 50

@@ -289,3 +289,13 @@ def test_of_two_merges_the_later_is_undone_first() -> None:
     assert undo_merge(anna, bob, first, UNDO, "eva", Instant(4 * DAY)) is None
     assert [balance(one) for one in (anna, bob, cyd)] == [100, 100, 100]
     assert_sound(anna, bob, cyd)
+
+
+def test_news_from_before_an_undone_merge_stays_with_whom_it_concerns() -> None:
+    anna, bob = buyer(a_programme(), "anna", 10_000), buyer(a_programme(), "bob", 10_000)
+    fact = merged(anna, bob, 3 * DAY)
+    assert undo_merge(anna, bob, fact, UNDO, "eva", Instant(4 * DAY)) is None
+    late = an_order("late", 2 * DAY, a_line(price=5_000))
+    bob.take(stated(late, heard=5 * DAY))
+    assert [balance(one) for one in (anna, bob)] == [100, 150]
+    assert_sound(anna, bob)

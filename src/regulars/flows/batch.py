@@ -104,18 +104,20 @@ class BatchDesk:
             if snapshot.member.due_at > fact.occurred_at and snapshot.member.programme_version == current.number:
                 return Outcome(command.member_id, accounts=snapshot.accounts)
             fact = TimePassed(max(fact.occurred_at, snapshot.member.clock))
-        elif refusal := inadmissible(programme, fact):
-            return Outcome(command.member_id, refusal=refusal, accounts=snapshot.accounts)
         elif is_late(fact, snapshot):
-            return Late()
+            refusal = inadmissible(programme, fact)
+            return Late() if refusal is None else Outcome(command.member_id, refusal=refusal, accounts=snapshot.accounts)
         names = dossier(found)
         if isinstance(fact, OrderStated) and counts_anew(programme, names):
             assert names.order is not None
             later = await books_after(connection, command.merchant_id, command.member_id, names.order)
             names = msgspec.structs.replace(names, later=later)
+        decision = decide(programme, snapshot.member, names, fact)
+        if not decision.version:  # it could not be taken at all, so nothing of it is kept
+            return Outcome(command.member_id, refusal=decision.refusal, accounts=snapshot.accounts)
         seat = Seat(sheet, command.merchant_id, command.member_id, found.seq, snapshot, now)
         command = msgspec.structs.replace(command, told=msgspec.structs.replace(command.told, key=key_for(command, found)))
-        return Case(command, fact, programme, names, seat, decide(programme, snapshot.member, names, fact))
+        return Case(command, fact, programme, names, seat, decision)
 
 
 async def _is_kin(connection: Connection, command: Command, found: Found) -> bool:

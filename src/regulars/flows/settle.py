@@ -58,6 +58,7 @@ class Seat:
         "_is_refolded",
         "_lots",
         "_sheet",
+        "_stated",
         "before",
         "member_id",
         "merchant_id",
@@ -80,6 +81,7 @@ class Seat:
         self._books: dict[str, OrderBook] = {}
         self._changed: set[UnitId] = set()
         self._is_refolded = False
+        self._stated: dict[str, bool] = {}
 
     def post(
         self,
@@ -96,6 +98,8 @@ class Seat:
         self._add_draws(self.seq, decision.draws)
         self._add_holds(fact, decision)
         self.snapshot.member = decision.member
+        if isinstance(fact, OrderStated):
+            self._stated[fact.order.key] = fact.order.key in self._stated or told.key != f"order/{fact.order.id}"
         for book in decision.later:
             self._books[book.key] = book
         if decision.order is not None:
@@ -324,8 +328,8 @@ class Seat:
             book.is_counted,
             written_book(book),
         )
-        if state is not None:
-            if state is not purchase or self._is_refolded:  # what was the purchase so far may have other lines
+        if state is not None and (self._is_refolded or book.key in self._stated):
+            if self._is_refolded or self._stated[book.key]:  # of an order's first state there are no lines yet
                 self._sheet.forget(tables.order_line, *ids)
             self._write_lines(ids, state)
 

@@ -6,6 +6,7 @@ lies on the whole order is spread over its lines by price, so that the lines alw
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import lcm
 from typing import Annotated
 
 import msgspec
@@ -74,8 +75,16 @@ class Basis:
         Lines that are equal but for quantity are one line.
         """
         chosen = [(line, off) for line, off in self._lines() if goods is None or goods.covers(line)]
+        return list(zip([line for line, _ in chosen], split(self.of(goods), self._weights(chosen)), strict=True))
+
+    def _weights(self, chosen: list[tuple[Line, int]]) -> list[int]:
+        """What each line is worth among the chosen ones, as the basis counts it: as shown, or without tax."""
         left = [max(0, line.amount - self._order.scale * off) for line, off in chosen]
-        return list(zip([line for line, _ in chosen], split(self.of(goods), left), strict=True))
+        if not self._net:
+            return left
+        exact = [part * _net_share(line) for part, (line, _) in zip(left, chosen, strict=True)]
+        common = lcm(*(part.denominator for part in exact))
+        return [int(part * common) for part in exact]
 
     def payable(self, goods: Goods | None) -> int:
         """Minor units of the order that value may pay: the eligible goods after discounts and money given back."""
@@ -95,9 +104,7 @@ class Basis:
             exact = Fraction(0)
             for line, off in lines:
                 if goods is None or goods.covers(line):
-                    exact += (Fraction(line.amount, scale) - off) * (
-                        Fraction(line.amount - line.tax, line.amount or 1) if line.tax_included else 1
-                    )
+                    exact += (Fraction(line.amount, scale) - off) * _net_share(line)
             return self._converted(rounded(exact.numerator, exact.denominator, Rounding.HALF_UP))
         parts = off_sum = 0
         for line, off in lines:
@@ -139,6 +146,11 @@ class Basis:
 
 
 _GOODS_ONLY = (LineKind.GOODS,)
+
+
+def _net_share(line: Line) -> Fraction:
+    """The part of a line's price that is not tax."""
+    return Fraction(line.amount - line.tax, line.amount or 1) if line.tax_included else Fraction(1)
 
 
 def _worth_of_goods(lines: Sequence[Line]) -> tuple[int, int] | None:

@@ -141,11 +141,19 @@ def _in_order(facts: list[Remembered], joined: Joined) -> list[tuple[Instant, Re
     placed: list[tuple[Place, int, Place, Remembered]] = []
     for fact in facts:
         place = fact_order(fact)
-        merges = [one for one in bringers.values() if _order_of(fact) in joined[one.id] and fact.recorded_at >= one.recorded_at]
+        merges = [one for one in bringers.values() if _comes_after(fact, one, joined[one.id])]
         after = max((fact_order(one) for one in merges), default=place)
         placed.append((after, 1, place, fact) if after > place else (place, 0, place, fact))
     placed.sort(key=lambda one: one[:3])
     return [(place[0], fact) for place, _, _, fact in placed]
+
+
+def _comes_after(fact: Remembered, bringer: Remembered, brought: Mapping[str, OrderBook]) -> bool:
+    """Whether ``fact`` was heard after what brought its order; of somebody who stands again, all evidence heard since comes after it, for
+    what the merge took and gave back is settled."""
+    if fact.recorded_at < bringer.recorded_at:
+        return False
+    return _order_of(fact) in brought or (isinstance(bringer, MergeRestored) and isinstance(fact, OrderStated))
 
 
 def _order_of(fact: Remembered) -> str | None:

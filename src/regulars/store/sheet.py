@@ -8,8 +8,10 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Table, Text
+from sqlalchemy.dialects.postgresql import JSON
 
 from regulars.store import tables
+from regulars.store.columns import Kind, sent, taken_apart
 from regulars.store.database import Connection
 
 Row = Sequence[Any]
@@ -45,29 +47,25 @@ class Sheet:
     async def write(self, connection: Connection) -> None:
         """Write everything. Raises ``Moved`` when a member's sequence is not the one that the decision was made upon."""
         for table, keys in self._forgotten.items():
-            names = [column.name for column in table.primary_key.columns][: len(keys[0])]
-            types = [_type_of(table.columns[name].type) for name in names]
-            params = ", ".join(f"${i}::{name}[]" for i, name in enumerate(types, 1))
-            match = " and ".join(f"t.{name} = u.{name}" for name in names)
-            statement = f"delete from {table.name} t using unnest({params}) as u ({', '.join(names)}) where {match}"
-            await connection.execute(statement, *_columns(keys, len(names)))
+            await connection.execute(_deletion(table, len(keys[0])), *_sent(_columns_of(table)[: len(keys[0])], keys))
         if any(self.rows[table] for table in _SELDOM):
-            await connection.execute(_statement(_SELDOM), *self._arrays(_SELDOM))
-        statement = _statement(_ALWAYS, len(MOVES), is_with_members=True)
-        moved = await connection.fetchval(statement, *_columns(self.members, len(MOVES)), *self._arrays(_ALWAYS))
+            await connection.execute(_statement(_SELDOM), *self._parameters(_SELDOM))
+        statement = _statement(_ALWAYS, is_with_members=True)
+        moved = await connection.fetchval(statement, *_sent(MOVES, self.members), *self._parameters(_ALWAYS))
         if moved != len(self.members):
             raise Moved
 
-    def _arrays(self, of: Sequence[Table]) -> Iterator[list[Any]]:
+    def _parameters(self, of: Sequence[Table]) -> Iterator[str | bytes]:
         for table in of:
-            yield from _columns(self.rows[table], len(table.columns))
+            yield from _sent(_columns_of(table), self.rows[table])
 
 
-def _columns(rows: list[Row], count: int) -> list[list[Any]]:
-    return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in range(count)]
+def _sent(columns: Sequence[tuple[str, Kind]], rows: list[Row]) -> list[str | bytes]:
+    values = zip(*rows, strict=True) if rows else [()] * len(columns)
+    return [sent(kind, column) for (_, kind), column in zip(columns, values, strict=True)]
 
 
-MOVES = (
+MOVES: tuple[tuple[str, Kind], ...] = (
     ("merchant_id", "bigint"),
     ("member_id", "bigint"),
     ("before", "bigint"),
@@ -96,35 +94,49 @@ _SELDOM = (tables.allocation, tables.hold, tables.draw, tables.audit)
 
 _REPLACED: dict[Table, str] = {
     tables.order_book: "sequence placed_at currency scale rate_numerator rate_denominator rate_source is_counted book",
-    tables.order_line: "kind sku quantity gross net tax is_tax_included discount cost parent",
     tables.account: "pending active held debt seq recorded_at",
     tables.hold: "status",
 }
-"""What a row that is there already takes from the new one; entries and facts are never there already."""
+"""What a row that is there already takes from the new one; facts and entries are never there already, lines are forgotten before."""
 
-_NAMES = {BigInteger: "bigint", Boolean: "boolean", Integer: "int", LargeBinary: "bytea", Text: "text"}
+_KINDS: dict[type[Any], Kind] = {BigInteger: "bigint", Boolean: "boolean", Integer: "int", LargeBinary: "bytea", Text: "text", JSON: "json"}
 
 
 @cache
-def _statement(of: tuple[Table, ...], offset: int = 0, is_with_members: bool = False) -> str:
-    """One statement that fills every table from arrays, a parameter a column."""
-    parts, number = [], offset
+def _columns_of(table: Table) -> tuple[tuple[str, Kind], ...]:
+    """Its columns with what they hold."""
+    return tuple((column.name, _KINDS[type(column.type)]) for column in table.columns)
+
+
+def _rows(columns: Sequence[tuple[str, Kind]], first: int) -> str:
+    """SQL of the rows whose columns are the parameters from ``first`` on."""
+    parts = ", ".join(taken_apart(kind, first + i) for i, (_, kind) in enumerate(columns))
+    return f"rows from ({parts}) as u ({', '.join(name for name, _ in columns)})"
+
+
+@cache
+def _statement(of: tuple[Table, ...], is_with_members: bool = False) -> str:
+    """One statement that fills every table, a parameter a column; members move in it too."""
+    parts, number = [], 1
+    if is_with_members:
+        changes = ", ".join(f"{name} = u.{name}" for name, _ in MOVES[3:])
+        match = "m.merchant_id = u.merchant_id and m.member_id = u.member_id and m.seq = u.before"
+        parts.append(f"moved as (update member m set {changes} from {_rows(MOVES, 1)} where {match} returning 1)")
+        number += len(MOVES)
     for table in of:
-        types = [_type_of(column.type) for column in table.columns]
-        params = ", ".join(f"${number + i}::{name}[]" for i, name in enumerate(types, 1))
-        number += len(types)
-        names = ", ".join(column.name for column in table.columns)
-        parts.append(f"{table.name}_rows as (insert into {table.name} ({names}) select * from unnest({params}) {_conflict(table)})")
-    if not is_with_members:
-        return f"with {', '.join(parts)} select"
-    params = ", ".join(f"${i}::{name}[]" for i, (_, name) in enumerate(MOVES, 1))
-    names = ", ".join(name for name, _ in MOVES)
-    changes = ", ".join(f"{name} = u.{name}" for name, _ in MOVES[3:])
-    moved = (
-        f"moved as (update member m set {changes} from unnest({params}) as u ({names})"
-        " where m.merchant_id = u.merchant_id and m.member_id = u.member_id and m.seq = u.before returning 1)"
-    )
-    return f"with {moved}, {', '.join(parts)} select count(*) from moved"
+        columns = _columns_of(table)
+        names = ", ".join(name for name, _ in columns)
+        parts.append(f"{table.name}_rows as (insert into {table.name} ({names}) select * from {_rows(columns, number)} {_conflict(table)})")
+        number += len(columns)
+    return f"with {', '.join(parts)} select" + (" count(*) from moved" if is_with_members else "")
+
+
+@cache
+def _deletion(table: Table, length: int) -> str:
+    """A statement that removes what stands under keys of so many columns."""
+    columns = _columns_of(table)[:length]
+    match = " and ".join(f"t.{name} = u.{name}" for name, _ in columns)
+    return f"delete from {table.name} t using {_rows(columns, 1)} where {match}"
 
 
 def _conflict(table: Table) -> str:
@@ -136,7 +148,3 @@ def _conflict(table: Table) -> str:
         return ""
     key = ", ".join(column.name for column in table.primary_key.columns)
     return f"on conflict ({key}) do update set " + ", ".join(f"{name} = excluded.{name}" for name in _REPLACED[table].split())
-
-
-def _type_of(kind: Any) -> str:
-    return next((name for known, name in _NAMES.items() if type(kind) is known), "json")

@@ -11,6 +11,7 @@ import msgspec
 
 from regulars.kernel.time import Instant
 from regulars.programme.facts import OrderStated, Remembered, TimePassed
+from regulars.store.columns import Kind, sent, taken_apart
 from regulars.store.database import Connection
 
 
@@ -64,18 +65,21 @@ def wanted(merchant_id: int, member_id: int, source: str, fact: Remembered | Tim
     return Wanted(merchant_id, member_id, source, None, key, getattr(fact, "order_key", None), getattr(fact, "hold", None))
 
 
+_NAMED: tuple[tuple[str, Kind], ...] = (
+    ("merchant_id", "bigint"),
+    ("member_id", "bigint"),
+    ("source", "text"),
+    ("first_key", "text"),
+    ("key", "text"),
+    ("order_key", "text"),
+    ("hold", "text"),
+)
+_TAKE = "select * from take_snapshot(" + ", ".join(f"array(select {taken_apart(kind, i)})" for i, (_, kind) in enumerate(_NAMED, 1)) + ")"
+
+
 async def take_snapshot(connection: Connection, commands: Sequence[Wanted]) -> list[Found | None]:
     """What each command may know, in their order, members locked until the transaction ends; None for a member who is unknown."""
-    rows = await connection.fetch(
-        "select * from take_snapshot($1::bigint[], $2::bigint[], $3, $4, $5, $6, $7)",
-        [one.merchant_id for one in commands],
-        [one.member_id for one in commands],
-        [one.source for one in commands],
-        [one.first_key for one in commands],
-        [one.key for one in commands],
-        [one.order_key for one in commands],
-        [one.hold for one in commands],
-    )
+    rows = await connection.fetch(_TAKE, *[sent(kind, [getattr(one, name) for one in commands]) for name, kind in _NAMED])
     found: list[Found | None] = [None] * len(commands)
     for row in rows:
         found[row[0] - 1] = _found(row)
