@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import msgspec
 import pytest
-from builders import POINTS, a_line, a_programme, an_order, by_hand, changed, paying, stated
+from builders import POINTS, a_line, a_programme, an_order, by_hand, capturing, changed, holding, paying, stated
 from servers import execute
 from world import MERCHANT, World, in_world
 
@@ -22,6 +22,7 @@ from regulars.kernel.errors import NotFound
 from regulars.kernel.ids import FactId
 from regulars.kernel.time import DAY, HOUR, Instant
 from regulars.programme.facts import Fact, ValueAdjusted
+from regulars.programme.policies import LineKind
 from regulars.programme.reasons import Reason
 from regulars.store.database import open_pool, working_for
 from regulars.store.histories import Past
@@ -384,5 +385,53 @@ def test_late_evidence_of_a_member_who_is_merged_meanwhile_goes_to_the_survivor(
         assert (outcome.member_id, outcome.accounts[POINTS].active) == (anna, 60)
         assert await world.stands(anna)
         assert await world.stands(anni)
+
+    in_world(memory, a_programme(), story)
+
+
+# --- what is kept of an order ---------------------------------------------------------------------------------------------------
+
+
+async def lines(world: World) -> list[str]:
+    """Of all orders."""
+    return [row["line_id"] for row in await world.rows("select line_id from order_line order by 1")]
+
+
+def test_the_lines_of_an_order_are_those_of_its_last_state_though_that_is_heard_of_as_the_older(memory: str) -> None:
+    async def story(world: World) -> None:
+        anna = await world.member()
+        now = world.clock.now()
+        order = an_order("1", now - DAY, a_line("tea"), a_line("cup"))
+        await world.take(anna, stated(order, now))
+        outcome = await world.take(anna, stated(changed(order, a_line("cup")), now - HOUR))
+        assert outcome.accounts[POINTS].active == 10
+        assert await lines(world) == ["cup"]
+
+    in_world(memory, a_programme(), story)
+
+
+def test_the_lines_of_an_order_are_those_of_its_last_state_though_the_first_had_no_goods(memory: str) -> None:
+    async def story(world: World) -> None:
+        anna = await world.member()
+        now = world.clock.now()
+        order = an_order("1", now, a_line("courier", kind=LineKind.DELIVERY))
+        await world.take(anna, stated(order))
+        await world.take(anna, stated(changed(order, a_line("tea")), now + 1))
+        assert await lines(world) == ["tea"]
+
+    in_world(memory, a_programme(), story)
+
+
+def test_an_order_that_is_paid_after_it_was_stated_keeps_its_lines(memory: str) -> None:
+    async def story(world: World) -> None:
+        anna = await world.member()
+        await world.give(anna, 50)
+        now = world.clock.now()
+        order = an_order("1", now, a_line("tea"), a_line("cup"))
+        await world.take(anna, holding(order, 30, 2000, now + DAY))
+        await world.take(anna, stated(order, now))
+        captured = await world.take(anna, capturing("hold-1", now))
+        assert captured.record.granted == 30
+        assert await lines(world) == ["cup", "tea"]
 
     in_world(memory, a_programme(), story)

@@ -16,9 +16,15 @@ def assert_accounts_stand(url: str) -> None:
     in_holds = "(select coalesce(sum(amount), 0) from hold h where h.member_id = a.member_id and h.unit = a.unit and h.status = 'open')"
     kept = "(select snapshot -> 'accounts' -> a.unit from member m where m.member_id = a.member_id)"
     said = "'[' || pending || ',' || active || ',' || held || ',' || debt || ',' || seq || ']'"
-    wrong = f"""select * from account a where array[pending, active, held, debt] is distinct from {entries}
-        or array[pending, active] is distinct from coalesce({in_lots}, '{{0,0}}') or held <> {in_holds} or {said} is distinct from {kept}::text"""
-    assert rows(url, wrong) == []
+    differs = " or ".join(
+        (
+            f"array[pending, active, held, debt] is distinct from {entries}",
+            f"array[pending, active] is distinct from coalesce({in_lots}, '{{0,0}}')",
+            f"held <> {in_holds}",
+            f"{said} is distinct from {kept}::text",
+        )
+    )
+    assert rows(url, f"select * from account a where {differs}") == []
 
 
 def assert_capacities_add_up(url: str) -> None:

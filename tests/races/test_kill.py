@@ -9,14 +9,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from builders import a_programme, a_unit, purchase_rule
 from reconciler import assert_nothing_lost_nothing_doubled
-from servers import execute, fresh_database, small_server
+from servers import fresh_database, small_server
 from worker import MEMBERS, MERCHANT, Acknowledged, read
 
+from regulars import verify
 from regulars.flows.programmes import draft, publish
 from regulars.gateways.clock import SystemClock
 from regulars.gateways.postgres import Server
@@ -63,9 +65,13 @@ class Crew:
         with (self._folder / f"said-{number}").open("ab") as said:
             return subprocess.Popen([sys.executable, Path(__file__).with_name("worker.py"), *map(str, words)], stderr=said)
 
+    def has_written(self, number: int, since: int) -> bool:
+        """Whether its journal is longer than it was."""
+        return self.size(number) > since
+
     def is_at_work(self, number: int) -> bool:
         """Whether it got answers since it was started last."""
-        return self.size(number) > self._begun[number]
+        return self.has_written(number, self._begun[number])
 
     def kill(self, number: int) -> None:
         """It has no chance to say goodbye; another takes its place."""
@@ -115,6 +121,11 @@ async def _open_shop(url: str) -> None:
     await pool.close()
 
 
+def say(text: str) -> None:
+    """A figure for whoever runs it with ``-s``."""
+    sys.stdout.write(f"\n{text}\n")
+
+
 def wait_until(comes: Callable[[], bool]) -> None:
     """Until it ``comes``, which it does."""
     until = time.monotonic() + LONG_SECONDS
@@ -131,6 +142,11 @@ def kill_server(server: Server, everybody: bool) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def is_another(server: Server, pid: int) -> bool:
+    """Whether the server has another process than that."""
+    return server.pid != pid
+
+
 def children(pid: int) -> list[int]:
     """The processes that ``pid`` started."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -139,8 +155,10 @@ def children(pid: int) -> list[int]:
 def judge(url: str, acknowledged: list[Acknowledged], kills: int, what: str) -> None:
     """Everything is there and once; and at least once somebody who asked again found it done, or nothing was tried at all."""
     assert_nothing_lost_nothing_doubled(url, acknowledged)
+    report = asyncio.run(verify.run(url, MERCHANT, lambda *_: None))
+    assert [finding for check in report.checks for finding in check.findings] == []
     found = sum(one.is_duplicate for one in acknowledged)
-    print(f"{what}: {kills} kills, {len(acknowledged)} acknowledged, 0 lost, 0 doubled, {found} found done when asked again")
+    say(f"{what}: {kills} kills, {len(acknowledged)} acknowledged, 0 lost, 0 doubled, {found} found done when asked again")
     assert found > 0
 
 
@@ -150,16 +168,15 @@ def test_a_killed_database_comes_back_with_everything_that_was_acknowledged(tmp_
     with small_server("postgres-18") as server, a_crew(server, tmp_path, workers=1, callers=32) as (url, crew):
         for n in range(kills):
             time.sleep(0.3 + dice.random())
-            old, begun = server.pid, time.monotonic()
+            begun = time.monotonic()
             kill_server(server, everybody=n % 2 == 0)
-            wait_until(lambda: server.pid != old)
+            wait_until(partial(is_another, server, server.pid))
             started.append(time.monotonic() - begun)
-            size = crew.size(0)
-            wait_until(lambda: crew.size(0) > size)
+            wait_until(partial(crew.has_written, 0, crew.size(0)))
             back.append(time.monotonic() - begun)
         acknowledged = crew.finish()
         judge(url, acknowledged, kills, "postgres")
-    print(f"back within {max(back):.2f} s (target 5 s), of which the server took {max(started):.2f} s")
+    say(f"back within {max(back):.2f} s (target 5 s), of which the server took {max(started):.2f} s")
 
 
 @pytest.mark.parametrize(("workers", "kills"), [(2, 4), pytest.param(4, 40, marks=pytest.mark.slow)])
@@ -170,7 +187,7 @@ def test_killed_workers_lose_nothing_that_they_acknowledged_and_do_nothing_twice
     with a_crew(server18, tmp_path, workers, callers=8) as (url, crew):
         for _ in range(kills):
             victim = dice.randrange(workers)
-            wait_until(lambda: crew.is_at_work(victim))
+            wait_until(partial(crew.is_at_work, victim))
             time.sleep(dice.random() * 0.2)
             crew.kill(victim)
         wait_until(lambda: all(crew.is_at_work(number) for number in range(workers)))

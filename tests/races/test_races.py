@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 from builders import POINTS, a_line, a_programme, an_order, capturing, changed, holding, paying, purchase_rule, releasing, stated
 from herd import RACE, Heard, Herd
+from reconciler import assert_accounts_stand
 from servers import rows
 from world import MERCHANT, World, in_world
 
@@ -83,19 +84,6 @@ def assert_counted(url: str, capacity: str, most: int, drawn: int) -> None:
     leased = value(url, f"select coalesce(sum(free), 0) from capacity_lease where capacity = '{capacity}'")
     assert value(url, f"select coalesce(sum(amount), 0) from draw where capacity = '{capacity}'") == drawn
     assert free + leased + drawn == most
-
-
-def assert_accounts_stand(url: str) -> None:
-    """Each account is what its entries, its lots and the member's snapshot say (law 19)."""
-    side = "sum(amount * ((target = 'member.{0}')::int - (source = 'member.{0}')::int))"
-    parts = ", ".join(side.format(name) for name in ("pending", "active", "held", "debt"))
-    entries = f"(select array[{parts}]::bigint[] from transfer t where t.member_id = a.member_id and t.unit = a.unit)"
-    in_lots = "(select array[sum(pending), sum(active)]::bigint[] from lot l where l.member_id = a.member_id and l.unit = a.unit)"
-    kept = "(select snapshot -> 'accounts' -> a.unit from member m where m.member_id = a.member_id)"
-    said = "'[' || pending || ',' || active || ',' || held || ',' || debt || ',' || seq || ']'"
-    wrong = f"""select * from account a where array[pending, active, held, debt] is distinct from {entries}
-        or array[pending, active] is distinct from coalesce({in_lots}, '{{0,0}}') or {said} is distinct from {kept}::text"""
-    assert rows(url, wrong) == []
 
 
 # --- stock ----------------------------------------------------------------------------------------------------------------------
