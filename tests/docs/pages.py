@@ -48,19 +48,23 @@ def runs(block: Block) -> Iterator[Run]:
         yield Run(command, shown)
 
 
+_NOT_OURS = ("FORCE_COLOR", "CLICOLOR_FORCE", "REGULARS_DATABASE_URL", "REGULARS_VAULT_KEY")
+
+
 def output(command: str, folder: Path) -> str:
-    """What ``command`` prints when it is given in ``folder``, on a screen of 100 columns."""
+    """What ``command`` prints when it is given in ``folder``, on a screen of 100 columns; its database lies in the folder too."""
     words = shlex.split(command)
     if words[:2] == ["make", "demo"]:
         words = ["regulars", "demo", "--once"]
     if words[0] == "cat":
         return "".join((folder / name).read_text(encoding="utf-8") for name in words[1:])
-    assert words[0] == "regulars", f"pages show `regulars`, `make demo` and `cat` only, not {command!r}"
-    plain = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "CLICOLOR_FORCE")}
+    assert words[0] in ("regulars", "python"), f"pages show `regulars`, `python`, `make demo` and `cat` only, not {command!r}"
+    plain = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
+    shown = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
-        [sys.executable, "-m", "regulars.cli", *words[1:]],
+        [sys.executable, *(["-m", "regulars.cli"] if words[0] == "regulars" else []), *words[1:]],
         cwd=folder,
-        env={**plain, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"},
+        env={**plain, **shown, "REGULARS_HOME": str(folder / "home")},
         capture_output=True,
         encoding="utf-8",
         timeout=120,

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from pages import PAGES, ROOT, Block, Run, agrees, blocks, output, runs
+from servers import open_folder
 
 from regulars.gateways.programmefiles import read_programme
 from regulars.kernel.errors import Invalid
@@ -37,23 +38,27 @@ def generate() -> ModuleType:
 
 
 def commands() -> list[Any]:
-    """Each command of each page, with the files that the page shows."""
+    """The commands of each block of each page, with the files that the page shows."""
     found = []
     for page in PAGES:
         shown = list(blocks(page))
         files = [block for block in shown if block.title]
         for block in shown:
             if block.language == "console":
-                found += [pytest.param(files, run, id=f"{name_of(page)}: {run.command}") for run in runs(block)]
+                session = list(runs(block))
+                found.append(pytest.param(files, session, id=f"{name_of(page)}: {session[0].command}"))
     return found
 
 
-@pytest.mark.parametrize(("files", "run"), commands())
-def test_a_command_prints_what_the_page_shows(files: list[Block], run: Run, tmp_path: Path) -> None:
-    for file in files:
-        (tmp_path / file.title).write_text(file.body, encoding="utf-8")
-    printed = output(run.command, tmp_path)
-    assert agrees(run.shown, printed), f"$ {run.command}\n{printed}"
+@pytest.mark.parametrize(("files", "session"), commands())
+def test_commands_print_what_the_page_shows(files: list[Block], session: list[Run]) -> None:
+    """The commands of one block follow each other in one folder; what the first keeps the next finds."""
+    with open_folder() as folder:
+        for file in files:
+            (folder / file.title).write_text(file.body, encoding="utf-8")
+        for run in session:
+            printed = output(run.command, folder)
+            assert agrees(run.shown, printed), f"$ {run.command}\n{printed}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
