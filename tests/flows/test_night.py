@@ -221,7 +221,7 @@ def test_a_merchant_without_a_programme_harms_no_other(memory: str) -> None:
         anna = await world.member()
         await buy(world, anna, "1", 10_000)
         async with as_owner(world.url) as owner:
-            await owner.execute("insert into merchant values (0, 'nothing yet', 0, 1)")
+            await owner.execute("insert into merchant (merchant_id, name, recorded_at) values (0, 'nothing yet', 1)")
         await world.later(8 * DAY)
         assert (await world.night()).members == 1
         assert await holds(world, anna) == (0, 100, 0)

@@ -157,7 +157,8 @@ async def audited(world: World) -> list[Audited]:
 
 
 def holding(active: int, seq: int) -> dict[str, Any]:
-    return {"points": {"pending": 0, "active": active, "held": 0, "debt": 0, "seq": seq}}
+    accounts = {"points": {"pending": 0, "active": active, "held": 0, "debt": 0, "seq": seq}} if seq else {}
+    return {"status": "active", "accounts": accounts}
 
 
 def test_value_given_and_taken_by_hand_is_recorded_once_with_who_why_before_and_after(memory: str) -> None:
@@ -170,9 +171,19 @@ def test_value_given_and_taken_by_hand_is_recorded_once_with_who_why_before_and_
         refused = await world.wallet.adjust(anna, "k3", POINTS, -500, "too much")
         assert refused.refusal is not None
         assert (await audited(world))[known:] == [
-            Audited("till", "value_adjusted", f"member {anna}", "a broken cup", {}, holding(100, 1)),
+            Audited("till", "value_adjusted", f"member {anna}", "a broken cup", holding(0, 0), holding(100, 1)),
             Audited("till", "value_adjusted", f"member {anna}", "given twice", holding(100, 1), holding(70, 2)),
         ]
+
+    in_world(memory, a_programme(), story)
+
+
+def test_the_record_of_a_change_of_status_says_the_status_before_and_after(memory: str) -> None:
+    async def story(world: World) -> None:
+        anna = await world.member()
+        await world.people.change_status(world.lane, anna, "s1", "suspended", "under review", "eva")
+        last = (await audited(world))[-1]
+        assert (last.before["status"], last.after["status"]) == ("active", "suspended")
 
     in_world(memory, a_programme(), story)
 

@@ -45,6 +45,8 @@ async def attach_order(
     for order, occurred_at in states:
         fact = OrderStated(FactId(f"{order.key}#{order.sequence}"), order, occurred_at, occurred_at, entry="attached")
         outcomes.append(await lane.take(Command(merchant_id, member_id, fact, Told(source, actor))))
+    if any(outcome.refusal is not None for outcome in outcomes):
+        return outcomes  # it stays a guest's, and may be attached when what stood against it is gone
     async with working_for(pool, [merchant_id]) as connection:
         await remove_guest_order(connection, merchant_id, source, order_id)
     return outcomes

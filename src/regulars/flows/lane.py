@@ -100,6 +100,7 @@ class Lane:
     async def _work(self, name: str) -> None:
         while True:
             await self._wake.wait()
+            await asyncio.sleep(0)  # whoever was just answered may ask again at once
             batch = self._gather()
             if batch:
                 await self._settle(name, batch)

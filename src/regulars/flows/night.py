@@ -5,7 +5,8 @@ Invariant: the walk may run late, twice, or in several processes at once; each m
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import asyncpg
 import msgspec
@@ -15,11 +16,12 @@ from regulars.flows.lane import Lane
 from regulars.flows.seals import seal_months
 from regulars.flows.settle import SYSTEM, Told
 from regulars.gateways.clock import Clock
+from regulars.kernel.time import Instant
 from regulars.programme.facts import TimePassed
-from regulars.store.database import working_for
+from regulars.store.database import Connection, working_for
 from regulars.store.house import list_merchants
-from regulars.store.members import forget_traces, list_due
-from regulars.store.programmes import live_versions, settle_statuses
+from regulars.store.members import forget_traces, list_due, list_stale
+from regulars.store.programmes import live_versions, set_walked_version, settle_statuses, walked_version
 
 PORTION = 1000
 """Members that are walked at once."""
@@ -51,19 +53,45 @@ async def walk(pool: asyncpg.Pool, lane: Lane, clock: Clock, progress: Callable[
 async def _walk_members(
     pool: asyncpg.Pool, lane: Lane, clock: Clock, merchant_id: int, night: Walked, progress: Callable[[int], None]
 ) -> None:
-    now, after = clock.now(), -1
+    """Whoever is due; and once after each publication, everybody who stands under another version."""
+    now = clock.now()
+    async with working_for(pool, [merchant_id]) as connection:
+        version = (await live_versions(connection, now)).get(merchant_id)
+        walked = await walked_version(connection, merchant_id)
+    if version is None:
+        return
+    await _walk_list(pool, lane, merchant_id, now, night, progress, list_due)
+    if walked != version:
+        failed = len(night.failed)
+        await _walk_list(pool, lane, merchant_id, now, night, progress, partial(_stale, version))
+        if len(night.failed) == failed:
+            async with working_for(pool, [merchant_id]) as connection:
+                await set_walked_version(connection, merchant_id, version)
+
+
+async def _stale(version: int, connection: Connection, merchant_id: int, now: Instant, after: int, limit: int) -> list[int]:
+    del now
+    return await list_stale(connection, merchant_id, version, after, limit)
+
+
+Listed = Callable[[Connection, int, Instant, int, int], Awaitable[list[int]]]
+"""The next members of a merchant to be walked at an instant, after one, so many at most."""
+
+
+async def _walk_list(
+    pool: asyncpg.Pool, lane: Lane, merchant_id: int, now: Instant, night: Walked, progress: Callable[[int], None], listed: Listed
+) -> None:
+    after, told = -1, Told("", SYSTEM)
     while True:
         async with working_for(pool, [merchant_id]) as connection:
-            version = (await live_versions(connection, now)).get(merchant_id)
-            due = [] if version is None else await list_due(connection, merchant_id, now, version, after, PORTION)
-        if not due:
+            members = await listed(connection, merchant_id, now, after, PORTION)
+        if not members:
             return
-        told = Told("", SYSTEM)
-        commands = [Command(merchant_id, member_id, TimePassed(now), told) for member_id in due]
+        commands = [Command(merchant_id, member_id, TimePassed(now), told) for member_id in members]
         for command, answer in zip(commands, await asyncio.gather(*map(lane.take, commands), return_exceptions=True), strict=True):
             if isinstance(answer, BaseException):
                 night.failed.append(f"member {command.member_id}: {answer}")
             else:
                 night.members += 1
-        after = due[-1]
+        after = members[-1]
         progress(night.members)

@@ -92,7 +92,7 @@ class Seat:
         joined: dict[str, OrderBook] | None = None,
     ) -> Record:
         """Post one decision; ``grants`` is what capacities gave it, ``joined`` the books that come with it. Returns the fact's record."""
-        before = {unit: msgspec.structs.asdict(held) for unit, held in self.snapshot.accounts.items()} if is_by_hand(fact) else None
+        before = self._shown() if is_by_hand(fact) else None
         record = self._begin(fact, decision, told, grants, joined)
         self._add_transfers(_transfers(decision), record)
         self._add_draws(self.seq, decision.draws)
@@ -268,9 +268,13 @@ class Seat:
                 row = (id, hold.order_key, hold.redemption.unit, hold.redemption.amount, status, hold.expires_at)
                 self._sheet.add(tables.hold, *ids, *row)
 
-    def _add_audit(self, fact: Fact, told: Told, before: Mapping[UnitId, Any]) -> None:
+    def _shown(self) -> dict[str, Any]:
+        """How the member stands, for the audit."""
+        accounts = {unit: msgspec.structs.asdict(held) for unit, held in self.snapshot.accounts.items()}
+        return {"status": self.snapshot.member.status, "accounts": accounts}
+
+    def _add_audit(self, fact: Fact, told: Told, before: Mapping[str, Any]) -> None:
         """One record of what somebody did by hand (law 29): who, why, before, after."""
-        after = {unit: msgspec.structs.asdict(held) for unit, held in self.snapshot.accounts.items()}
         self._sheet.add(
             tables.audit,
             self.merchant_id,
@@ -281,7 +285,7 @@ class Seat:
             f"member {self.member_id}",
             getattr(fact, "reason", ""),
             msgspec.json.encode(before),
-            msgspec.json.encode(after),
+            msgspec.json.encode(self._shown()),
         )
 
     # What is held

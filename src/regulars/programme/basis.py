@@ -67,7 +67,11 @@ class Basis:
 
     def of(self, goods: Goods | None) -> int:
         """What was paid for the chosen goods (all counted ones for None)."""
-        return self.paid if goods is None else self._sum(self._lines(), goods)
+        if goods is None:
+            return self.paid
+        order = self._order
+        is_plain = not (order.discount or order.refunded or self._value)  # nothing lies on the whole order: lines sum as they are
+        return self._sum([(line, line.discount) for line in self.counted] if is_plain else self._lines(), goods)
 
     def lines_of(self, goods: Goods | None) -> list[tuple[Line, int]]:
         """The chosen lines with what was paid for each; together exactly ``of(goods)``, spread by largest remainder.

@@ -5,6 +5,7 @@ never decided again. Two members who are one person share the facts of the pair:
 Invariant: an order fact is the whole order as the store sees it, never a delta.
 """
 
+import re
 from fractions import Fraction
 from typing import Literal
 
@@ -93,7 +94,21 @@ def unsound(order: Order) -> str:
         if line.quantity < 0 or line.amount < 0 or line.discount < 0 or line.cost < 0:
             return f"lines.{line.id}"
     ids = {line.id for line in order.lines}
-    return "" if len(ids) == len(order.lines) and "\n" not in "".join(ids) else "lines.id"
+    if len(ids) < len(order.lines):
+        return "lines.id"
+    return "text" if _CONTROL.search(_texts(order)) else ""
+
+
+_CONTROL = re.compile(r"[\x00-\x1f]")
+"""No name holds any of these; records are divided by them."""
+
+
+def _texts(order: Order) -> str:
+    """Every text of an order, one after the other."""
+    parts = [order.key, order.channel or "", order.country or "", *order.codes]
+    for line in order.lines:
+        parts += (line.id, line.sku, line.parent or "", *line.categories)
+    return "".join(parts)
 
 
 def _lowest_sign(order: Order) -> int:

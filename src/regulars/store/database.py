@@ -21,6 +21,7 @@ async def open_pool(url: str, size: int) -> asyncpg.Pool:
         min_size=1,
         max_size=size,
         init=_ready,
+        reset=_as_it_is,
         command_timeout=60,
         server_settings={
             "role": APP_ROLE,
@@ -34,6 +35,10 @@ async def open_pool(url: str, size: int) -> asyncpg.Pool:
 async def _ready(connection: asyncpg.Connection) -> None:
     """JSON passes as the bytes it is; who needs it decodes it."""
     await connection.set_type_codec("json", schema="pg_catalog", encoder=_bytes, decoder=_bytes, format="binary")
+
+
+async def _as_it_is(connection: asyncpg.Connection) -> None:
+    """Nothing to undo: whatever a transaction sets, it sets for itself alone."""
 
 
 def _bytes(value: Any) -> Any:

@@ -101,15 +101,28 @@ async def lock_member(connection: Connection, merchant_id: int, member_id: int) 
     return status
 
 
-async def list_due(connection: Connection, merchant_id: int, now: Instant, version: int, after: int, limit: int) -> list[int]:
-    """The next ``limit`` members, by id, for whom time has something to do or who stand under another version than the live one."""
+async def list_due(connection: Connection, merchant_id: int, now: Instant, after: int, limit: int) -> list[int]:
+    """The next ``limit`` members, by id, for whom time has something to do."""
     rows = await connection.fetch(
         """select member_id from member
-            where merchant_id = $1 and (due_at <= $2 or planned_version <> $3) and status not in ('merged', 'erased') and seq > 0
-                and member_id > $4
-            order by member_id limit $5""",
+            where merchant_id = $1 and due_at <= $2 and status not in ('merged', 'erased') and seq > 0 and member_id > $3
+            order by member_id limit $4""",
         merchant_id,
         now,
+        after,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
+async def list_stale(connection: Connection, merchant_id: int, version: int, after: int, limit: int) -> list[int]:
+    """The next ``limit`` members, by id, who stand under another version than the live one. No index is kept for what is asked but once
+    after a publication."""
+    rows = await connection.fetch(
+        """select member_id from member
+            where merchant_id = $1 and planned_version <> $2 and status not in ('merged', 'erased') and seq > 0 and member_id > $3
+            order by member_id limit $4""",
+        merchant_id,
         version,
         after,
         limit,

@@ -91,3 +91,14 @@ async def set_capacity(connection: Connection, merchant_id: int, capacity: str, 
         capacity,
         most,
     )
+
+
+async def walked_version(connection: Connection, merchant_id: int) -> int:
+    """The version under which every member was walked last."""
+    found: int = await connection.fetchval("select walked_version from merchant where merchant_id = $1", merchant_id)
+    return found
+
+
+async def set_walked_version(connection: Connection, merchant_id: int, version: int) -> None:
+    """Every member stands under it now."""
+    await connection.execute("update merchant set walked_version = $2 where merchant_id = $1", merchant_id, version)

@@ -33,7 +33,9 @@ def _texts(names: str, nullable: bool = False) -> list[Column[Any]]:
 
 # The house
 
-merchant = _table("merchant", "merchant_id", _numbers("merchant_id"), _texts("name"), _of(Integer, "revision"), _numbers("recorded_at"))
+merchant = _table(
+    "merchant", "merchant_id", _numbers("merchant_id"), _texts("name"), _of(Integer, "revision walked_version"), _numbers("recorded_at")
+)
 store = _table(
     "store",
     "merchant_id store_id",

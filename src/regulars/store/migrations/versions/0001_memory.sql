@@ -16,8 +16,10 @@ create table merchant (
     merchant_id bigint primary key,
     name text not null check (name <> ''),
     revision int not null default 0,
+    walked_version int not null default 0,
     recorded_at bigint not null
 );
+comment on column merchant.walked_version is 'The version under which the worker walked every member last.';
 comment on column merchant.revision is 'Raised by every publication, so that lanes notice.';
 
 create table store (
@@ -125,7 +127,6 @@ create table member (
     check ((status = 'merged') = (merged_into is not null))
 ) with (fillfactor = 60);
 create index member_due on member (due_at);
-create index member_planned on member (merchant_id, planned_version);
 
 create table identity (
     merchant_id bigint not null references merchant,
