@@ -140,7 +140,7 @@ def test_a_seal_is_the_same_whatever_the_language_of_the_database(server15: Serv
         await migrate(with_name(server15.url, name), START)
         async with as_owner(with_name(server15.url, name)) as owner:
             assert await owner.fetchval("select 'a' < 'B'")
-            await owner.execute("insert into merchant values (1, 'The tea shop', 0, 1)")
+            await owner.execute("insert into merchant (merchant_id, name, revision, recorded_at) values (1, 'The tea shop', 0, 1)")
             for lot in "aB":
                 await owner.execute("insert into allocation values (1, 1, 'points', 1, $1, $2, 1)", lot, START)
             async with owner.transaction():
@@ -232,7 +232,7 @@ def test_another_merchants_seal_closes_no_month_of_ours(memory: str) -> None:
     async def story(world: World) -> None:
         anna = await world.member()
         async with as_owner(world.url) as owner:
-            await owner.execute("insert into merchant values (2, 'another', 0, 1)")
+            await owner.execute("insert into merchant (merchant_id, name, revision, recorded_at) values (2, 'another', 0, 1)")
             await owner.execute("insert into seal values (2, '2026-12', 0, 0, '', '', 1)")
         async with working_for(world.pool, [MERCHANT, 2]) as connection:
             insert = "insert into draw values ($1, $2, 'rule:welcome', 1, $3, 1)"

@@ -371,7 +371,7 @@ def test_who_names_no_merchant_sees_nothing_and_adds_nothing(shop: str, merchant
             for table in TABLES:
                 assert await connection.fetchval(f"select count(*) from {table}") == 0, table
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
-                await connection.execute("insert into merchant values (1, 'mine', 0, 1)")
+                await connection.execute("insert into merchant (merchant_id, name, revision, recorded_at) values (1, 'mine', 0, 1)")
 
     asyncio.run(story())
 
