@@ -67,6 +67,7 @@ class Crew:
 
     def has_written(self, number: int, since: int) -> bool:
         """Whether its journal is longer than it was."""
+        assert self._processes[number].poll() is None, self._said()
         return self.size(number) > since
 
     def is_at_work(self, number: int) -> bool:
@@ -84,9 +85,12 @@ class Crew:
         (self._folder / "stop").touch()
         for process in self._processes:
             process.wait(LONG_SECONDS)
-        said = "".join((self._folder / f"said-{number}").read_text() for number in range(len(self._processes)))
-        assert said[-3000:] == ""
+        assert self._said() == ""
         return [one for number in range(len(self._processes)) for one in read(self._journal(number))]
+
+    def _said(self) -> str:
+        """The last words of workers who came to grief."""
+        return "".join((self._folder / f"said-{number}").read_text() for number in range(len(self._processes)))[-3000:]
 
     def dismiss(self) -> None:
         """Whatever happened."""
