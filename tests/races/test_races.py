@@ -217,7 +217,7 @@ def at_random(members: Sequence[int], dice: random.Random, numbers: Iterable[int
             yield told(member, stated(changed(order), order.placed_at))
 
 
-@pytest.mark.parametrize("orders", [200, pytest.param(2000, marks=slow)])
+@pytest.mark.parametrize("orders", [200, pytest.param(1200, marks=slow)])
 def test_lanes_that_work_the_same_members_and_capacities_wait_but_never_for_each_other(herd: Herd, track: str, orders: int) -> None:
     shares = {
         letter: {

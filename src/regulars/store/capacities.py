@@ -50,8 +50,8 @@ class Counters:
         if row is None or (needed and not row["everywhere"]):
             return 0
         if row["leased"] >= needed > 0:
-            leased: int | None = await self._connection.fetchval(_LOCK_LEASE, *name, self._lane)
-            if leased is not None and leased >= needed:
+            leased: int | None = await self._connection.fetchval(_LOCK_LEASE, *name, self._lane, needed)
+            if leased is not None:
                 self._leased.add(name)
                 return leased
         return await self._gathered(name, needed)
@@ -79,7 +79,12 @@ _LOOK = """
     from capacity c left join capacity_lease l using (merchant_id, capacity)
     where c.merchant_id = $1 and c.capacity = $2 group by c.free
 """
-_LOCK_LEASE = "select free from capacity_lease where merchant_id = $1 and capacity = $2 and lane = $3 for no key update"
+_LOCK_LEASE = """
+    select free from capacity_lease
+    where merchant_id = $1 and capacity = $2 and lane = $3 and free >= $4 for no key update skip locked
+"""
+"""A lease that is enough: who held one that is not, and then waited for the capacity, and who gathers it would wait for each other."""
+
 _LOCK = "select free from capacity where merchant_id = $1 and capacity = $2 for no key update"
 _GATHER = "delete from capacity_lease where merchant_id = $1 and capacity = $2 returning free"
 _SET = "update capacity set free = $3 where merchant_id = $1 and capacity = $2"
