@@ -10,12 +10,13 @@ import time
 import msgspec
 import uvloop
 from report import report
-from server import SECONDS, YARDSTICK, Yardstick, bench_server
+from server import SECONDS, YARDSTICK, Yardstick, bench_server, database_us
 from shop import an_order, programme_of_twenty
 from shopfloor import MERCHANT, Floor, open_floor
 
 from regulars.flows.commands import Command
 from regulars.flows.settle import Seat, Told
+from regulars.gateways.postgres import Server
 from regulars.kernel.ids import FactId
 from regulars.programme.decide import decide
 from regulars.programme.dossier import EMPTY
@@ -36,9 +37,10 @@ class Measured(msgspec.Struct):
     p50_ms: float
     p99_ms: float
     python_us: float
+    database_us: float
 
 
-async def callers(floor: Floor, count: int, lines: int, seconds: float) -> Measured:
+async def callers(server: Server, floor: Floor, count: int, lines: int, seconds: float) -> Measured:
     """So many callers, each with one order after the other, for so long."""
     dice = random.Random(count * 1000 + lines)
     waits: list[float] = []
@@ -54,11 +56,25 @@ async def callers(floor: Floor, count: int, lines: int, seconds: float) -> Measu
             waits.append(time.perf_counter() - begun)
             assert outcome.refusal is None, outcome.refusal
 
-    begun, spent = time.perf_counter(), time.process_time()
+    database, begun, spent = database_us(server), time.perf_counter(), time.process_time()
     await asyncio.gather(*(caller() for _ in range(count)))
-    wall, spent = time.perf_counter() - begun, time.process_time() - spent
+    wall, spent, database = time.perf_counter() - begun, time.process_time() - spent, database_us(server) - database
     waits.sort()
-    return Measured(len(waits) / wall, waits[len(waits) // 2] * 1e3, waits[len(waits) * 99 // 100] * 1e3, spent / len(waits) * 1e6)
+    n = len(waits)
+    return Measured(n / wall, waits[n // 2] * 1e3, waits[n * 99 // 100] * 1e3, spent / n * 1e6, database / n)
+
+
+def decide_us() -> float:
+    """Microseconds of processor time that deciding one order takes."""
+    dice, programme, count = random.Random(4), programme_of_twenty(), 3000
+    facts = []
+    for n in range(count):
+        order = an_order(dice, str(n), 0, 3)
+        facts.append(OrderStated(FactId(order.key), order, order.placed_at, order.placed_at))
+    begun = time.process_time()
+    for fact in facts:
+        decide(programme, new_snapshot(1).member, EMPTY, fact)
+    return (time.process_time() - begun) / count * 1e6
 
 
 async def settle_alone(floor: Floor, seconds: float) -> float:
@@ -104,11 +120,11 @@ async def main() -> None:
         async with open_floor(server, "lane2", MEMBERS) as floor:
             gc.collect()
             gc.freeze()
-            await callers(floor, 32, 3, 2)
-            few = await callers(floor, 32, 3, SECONDS)
+            await callers(server, floor, 32, 3, 2)
+            few = await callers(server, floor, 32, 3, SECONDS)
             yardstick.run()
-            many = await callers(floor, 256, 3, SECONDS)
-            long = await callers(floor, 32, 20, SECONDS)
+            many = await callers(server, floor, 256, 3, SECONDS)
+            long = await callers(server, floor, 32, 20, SECONDS)
         yardstick.run()
     for measured, count, target in ((few, 32, 1.2), (many, 256, 1.6)):
         _say(f"lane, {count} callers, orders of 3 lines", measured, yardstick.tps, target)
@@ -133,7 +149,12 @@ def _say(bench: str, measured: Measured, tps: float, target: float | None) -> No
         tpcb=round(tps),
         p50_ms=round(measured.p50_ms, 1),
         p99_ms=round(measured.p99_ms, 1),
-        python_us_per_order=round(measured.python_us),
+        where_the_time_goes={
+            "python_us_per_order": round(measured.python_us),
+            "of_that_decide_us": round(decide_us()),
+            "database_us_per_order": round(measured.database_us),
+            "tpcb_both_processors_us": round(2e6 / tps),
+        },
     )
 
 

@@ -154,7 +154,7 @@ def _print_imported(screen: Screen, file: Path, done: Imported) -> None:
     if done.differing:
         rows.append(["known with another content", f"{done.differing:,}", f"left as they were: {', '.join(done.examples)}"])
     if done.erased_members:
-        rows.append(["members who were erased", f"{done.erased_members:,}", "left out for ever"])
+        rows.append(["members who were erased", f"{done.erased_members:,}", "left out"])
     rows += [[f"orders refused: {reason}", f"{count:,}", ""] for reason, count in sorted(done.refused.items())]
     screen.columns(rows)
 

@@ -7,6 +7,7 @@ one gives the other gets, in one transaction; nothing is lost that the undoing n
 from collections.abc import Sequence
 
 import asyncpg
+import msgspec
 
 from regulars.flows.patience import patiently
 from regulars.flows.programmes import Programmes
@@ -42,18 +43,18 @@ class Pairs:
         self._programmes = programmes
         self._merchant_id = merchant_id
 
-    async def merge(self, survivor: int, absorbed: int, actor: str) -> FactId:
+    async def merge(self, survivor: int, absorbed: int, actor: str, reason: str = "") -> FactId:
         """``absorbed`` becomes part of ``survivor``: value with its dates, orders, identities, the higher level. Asked twice, it is done.
 
         Returns the id by which it can be undone. Raises ``NotFound`` or ``Invalid``.
         """
-        return await patiently(lambda: self._merge(survivor, absorbed, actor), _PATIENCE_SECONDS)
+        return await patiently(lambda: self._merge(survivor, absorbed, actor, reason), _PATIENCE_SECONDS)
 
-    async def undo(self, survivor: int, merge: FactId, actor: str) -> None:
+    async def undo(self, survivor: int, merge: FactId, actor: str, reason: str = "") -> None:
         """The merge was a mistake: what is left of what came goes back. Raises ``NotFound`` or ``Invalid``."""
-        await patiently(lambda: self._undo(survivor, merge, actor), _PATIENCE_SECONDS)
+        await patiently(lambda: self._undo(survivor, merge, actor, reason), _PATIENCE_SECONDS)
 
-    async def _merge(self, survivor: int, absorbed: int, actor: str) -> FactId:
+    async def _merge(self, survivor: int, absorbed: int, actor: str, reason: str) -> FactId:
         async with working_for(self._pool, [self._merchant_id]) as connection:
             one, other = await self._both(connection, survivor, absorbed)
             if other.merged_into == survivor:
@@ -65,13 +66,13 @@ class Pairs:
             if isinstance(facts, Refusal):
                 raise _not_possible(facts)
             books = await read_books(connection, self._merchant_id, absorbed)
-            self._post(programme, seats, facts, actor, joined_first=True, books=books)
+            self._post(programme, seats, facts, Told("", actor, why=reason), joined_first=True, books=books)
             seats[1].merged_into = survivor
             await _write(seats, sheet, connection)
             await move_over(connection, self._merchant_id, absorbed, survivor)
             return id
 
-    async def _undo(self, survivor: int, merge: FactId, actor: str) -> None:
+    async def _undo(self, survivor: int, merge: FactId, actor: str, reason: str) -> None:
         async with working_for(self._pool, [self._merchant_id]) as connection:
             known, *_ = await read_facts(connection, self._merchant_id, survivor)
             merged = next((fact for fact in known if isinstance(fact, MemberMerged) and fact.id == merge), None)
@@ -87,7 +88,7 @@ class Pairs:
             facts = undo_facts(programme, member, merged, books, (merge, merge), actor, self._moment(seats))
             if isinstance(facts, Refusal):
                 raise _not_possible(facts)
-            self._post(programme, seats, facts, actor, joined_first=False, books=books)
+            self._post(programme, seats, facts, Told("", actor, why=reason), joined_first=False, books=books)
             await _write(seats, sheet, connection)
             await move_back(connection, self._merchant_id, survivor, absorbed, people, [hold.id for hold in facts[1].returned.holds])
 
@@ -121,7 +122,7 @@ class Pairs:
         programme: Programme,
         seats: tuple[Seat, Seat],
         facts: Sequence[MemberMerged | MemberAbsorbed | MergeUndone | MergeRestored],
-        actor: str,
+        told: Told,
         joined_first: bool,
         books: dict[str, OrderBook],
     ) -> None:
@@ -130,7 +131,7 @@ class Pairs:
             if decision.refusal is not None:
                 raise _not_possible(decision.refusal)
             key = f"{type(fact).__struct_config__.tag}/{fact.id}"
-            seat.post(fact, decision, Told("", actor, key), None, books if joins else None)
+            seat.post(fact, decision, msgspec.structs.replace(told, key=key), None, books if joins else None)
 
 
 async def _write(seats: tuple[Seat, Seat], sheet: Sheet, connection: Connection) -> None:

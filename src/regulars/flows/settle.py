@@ -40,13 +40,14 @@ SYSTEM = "system"
 
 class Told(msgspec.Struct, frozen=True):
     """How a fact came to us: from which ``source``, by whom, under which business ``key`` (and ``also`` which); and whether the outside is
-    told of it."""
+    told of it, and ``why`` somebody did it, where the fact does not say so itself."""
 
     source: str = ""
     actor: str = SYSTEM
     key: str = ""
     is_told: bool = True
     also: tuple[str, ...] = ()
+    why: str = ""
 
 
 class Seat:
@@ -283,7 +284,7 @@ class Seat:
             told.actor,
             tag_of(fact),
             f"member {self.member_id}",
-            getattr(fact, "reason", ""),
+            getattr(fact, "reason", told.why),
             msgspec.json.encode(before),
             msgspec.json.encode(self._shown()),
         )

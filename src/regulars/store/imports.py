@@ -42,9 +42,10 @@ async def advance_run(connection: Connection, merchant_id: int, run: str, part: 
 
 
 async def end_run(connection: Connection, merchant_id: int, run: str, part: int, parts: int) -> None:
-    """It is done."""
+    """It is done; what another number of parts left unfinished is done with it."""
     await connection.execute(
-        "update import_run set is_done = true where merchant_id = $1 and run = $2 and parts = $4 and part = $3",
+        """update import_run set is_done = true
+            where merchant_id = $1 and run = $2 and ((parts = $4 and part = $3) or parts <> $4)""",
         merchant_id,
         run,
         part,

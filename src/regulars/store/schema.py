@@ -37,9 +37,7 @@ do $$ begin
     if not exists (select from pg_roles where rolname = '{APP_ROLE}') then
         create role {APP_ROLE} nologin;
     end if;
-    if not pg_has_role(current_user, '{APP_ROLE}', 'member') then
-        execute 'grant {APP_ROLE} to ' || quote_ident(current_user);
-    end if;
+    execute 'grant {APP_ROLE} to ' || quote_ident(current_user);
 exception when duplicate_object or unique_violation then null;
 end $$
 """
