@@ -70,14 +70,24 @@ def judge_whole(check: Check, member: Member) -> None:
 
 
 def _judge_state(check: Check, where: str, book: Book, states: list[Fact]) -> None:
-    """The book holds the newest accepted state, and the first one as the purchase."""
+    """The book holds the newest accepted state, and the first one with goods as the purchase."""
     if not states:
         check.compare("state", where, "its state, where no order was accepted", None, book.state, _HINT)
         return
     by_sequence = sorted(states, key=lambda fact: fact.body["order"].get("sequence", 1))
     check.compare("state", where, "the order as it stands", by_sequence[-1].body["order"], book.state, _HINT)
-    if book.purchase is not None:
-        check.compare("purchase", where, "the order as it was at first", by_sequence[0].body["order"], book.purchase, _HINT)
+    if book.purchase is not None and book.purchase not in (first := _first_states(states)):
+        check.compare("purchase", where, "the order as it was when it first had goods", first[0] if first else None, book.purchase, _HINT)
+
+
+def _first_states(states: list[Fact]) -> list[Any]:
+    """What may be the purchase: the first state, in order of occurrence, with goods - or with anything, where a programme counts that."""
+    in_time = sorted(states, key=lambda fact: (fact.row["occurred_at"], fact.body["order"].get("sequence", 1)))
+    orders = [fact.body["order"] for fact in in_time]
+    kept = [[line for line in order.get("lines", []) if line["quantity"]] for order in orders]
+    goods = next((o for o, lines in zip(orders, kept, strict=True) if any(x.get("kind", "goods") == "goods" for x in lines)), None)
+    anything = next((o for o, lines in zip(orders, kept, strict=True) if lines), None)
+    return [order for order in (goods, anything) if order is not None]
 
 
 def _judge_row(check: Check, where: str, book: Book) -> None:
