@@ -16,7 +16,8 @@ from regulars.flows.programmes import Programmes
 from regulars.gateways.clock import Clock, SystemClock
 from regulars.gateways.keys import Keyring, read_keyring
 from regulars.gateways.postgres import Server
-from regulars.store.database import open_pool
+from regulars.kernel.errors import Invalid, Problem
+from regulars.store.database import array_text, open_pool
 from regulars.store.schema import migrate
 
 
@@ -35,6 +36,7 @@ class Service(msgspec.Struct, frozen=True):
 async def open_database(config: Config) -> AsyncIterator[str]:
     """The address of the database: the one that is configured, or the embedded server, running while it is used."""
     if config.database_url is not None:
+        await _opens(config.database_url)
         yield config.database_url
         return
     server = Server(config.home / "postgres")
@@ -52,6 +54,7 @@ async def open_service(config: Config, clock: Clock | None = None, connections: 
     keyring = read_keyring(config.home, config.vault_key)
     async with open_database(config) as url:
         await migrate(url, clock.now())
+        await _fits(url, keyring)
         pool = await open_pool(url, connections)
         programmes = Programmes()
         lane = Lane(pool, programmes, clock)
@@ -60,3 +63,27 @@ async def open_service(config: Config, clock: Clock | None = None, connections: 
         finally:
             await lane.close()
             await pool.close()
+
+
+async def _opens(url: str) -> None:
+    """Raises ``Invalid`` when the database that is configured cannot be opened."""
+    try:
+        connection = await asyncpg.connect(url, timeout=15)
+        await connection.close()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError, OverflowError, TimeoutError) as wrong:
+        hint = "see whether it runs, and whether address, user, password and name of the database are right"
+        raise Invalid(Problem("REGULARS_DATABASE_URL", f"the database cannot be opened: {wrong}", hint)) from None
+
+
+async def _fits(url: str, keyring: Keyring) -> None:
+    """Raises ``Invalid`` when the vault was written with another key: nobody would be found, and everybody enrolled again."""
+    owner = await asyncpg.connect(url)
+    try:
+        await owner.execute("select set_config('app.worker', 'on', false)")
+        merchants = [row[0] for row in await owner.fetch("select merchant_id from merchant")]
+        await owner.execute("select set_config('app.merchants', $1, false)", array_text(merchants))
+        row = await owner.fetchrow("select merchant_id, member_id, wrapped_key from vault_key limit 1")
+    finally:
+        await owner.close()
+    if row is not None:
+        keyring.unwrap(row["wrapped_key"], f"{row['merchant_id']}/{row['member_id']}")

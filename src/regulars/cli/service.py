@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +28,7 @@ from regulars.flows.people import Identity, People
 from regulars.flows.programmes import draft, publish
 from regulars.gateways import dumps
 from regulars.gateways.clock import SystemClock
+from regulars.gateways.orderfiles import OrderFile
 from regulars.gateways.programmefiles import read_programme
 from regulars.kernel.errors import NotFound, Problem
 from regulars.kernel.time import BEGINNING, NEVER, Instant, moment, start_of_day
@@ -71,7 +74,7 @@ def publish_programme(file: Path, merchant_id: int, actor: str, reason: str, as_
         if one["is_new"]:
             screen.say(f"version {one['version']}: published, applies {_since(programme, one['applies_from'])}")  # type: ignore[arg-type]
         else:
-            screen.say(f"version {one['version']}: published already, as it is here")
+            screen.say(f"version {one['version']}: published already, as it is here; nothing was changed")
 
 
 async def _published(service: Service, merchant_id: int, document: Document, actor: str, reason: str) -> dict[str, object]:
@@ -121,13 +124,13 @@ def import_orders(
                 processes,
             )
             with progress_bar("importing", "orders") as report:
-                return await asyncio.to_thread(run_import, request, service.url, service.keyring, report)
+                return await _stoppable(lambda progress: run_import(request, service.url, service.keyring, progress), report)
 
     done = asyncio.run(do())
     if as_json:
         print(json.dumps(msgspec.to_builtins(done), indent=2))
     else:
-        _print_imported(Screen(), file, done)
+        _print_imported(Screen(), file, done, _left_out(file, columns, dates))
 
 
 async def _zone_of(service: Service, merchant_id: int) -> tuple[ZoneInfo, bool]:
@@ -141,7 +144,33 @@ async def _zone_of(service: Service, merchant_id: int) -> tuple[ZoneInfo, bool]:
     return programme.latest.zone, programme.latest.document.replay.times == "local"
 
 
-def _print_imported(screen: Screen, file: Path, done: Imported) -> None:
+async def _stoppable(work: Callable[[Callable[[int, int], None]], T], report: Callable[[int, int], None]) -> T:
+    """Work in a thread that ends at its next step when somebody interrupts it, before the database is closed."""
+    stopped = threading.Event()
+
+    def step(done: int, total: int) -> None:
+        if stopped.is_set():
+            raise InterruptedError
+        report(done, total)
+
+    working = asyncio.get_running_loop().run_in_executor(None, work, step)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        stopped.set()
+        with suppress(Exception):
+            await working
+        print("interrupted: what was committed stays; give the same command again and it goes on there", file=sys.stderr)
+        raise
+
+
+def _left_out(file: Path, columns: list[str] | None, dates: str | None) -> list[tuple[str, int]]:
+    """Rows of the file that became nothing, by kind."""
+    survey = OrderFile(file, columns_of(columns), dates=dates).survey(0)
+    return [(kind.kind, kind.rows) for kind in survey.kinds if kind.kind not in ("order line", "return")]
+
+
+def _print_imported(screen: Screen, file: Path, done: Imported, left_out: list[tuple[str, int]]) -> None:
     rate = f", {done.orders / done.seconds:,.0f} orders a second" if done.seconds > 0 and done.orders else ""
     screen.say(f"{file}: {done.orders:,} orders taken in {done.seconds:.1f} s{rate}", "bold")
     rows = [["members", f"{done.members:,}", f"{done.new_members:,} of them new"]]
@@ -156,6 +185,9 @@ def _print_imported(screen: Screen, file: Path, done: Imported) -> None:
     if done.erased_members:
         rows.append(["members who were erased", f"{done.erased_members:,}", "left out"])
     rows += [[f"orders refused: {reason}", f"{count:,}", ""] for reason, count in sorted(done.refused.items())]
+    if done.later:
+        rows.append(["orders of a later day", f"{done.later:,}", "left out"])
+    rows += [[f"rows left out: {kind}", f"{count:,}", "`regulars orders check` shows some"] for kind, count in left_out]
     screen.columns(rows)
 
 
@@ -187,6 +219,7 @@ def show_member(who: str, merchant_id: int, source: str, as_json: bool) -> None:
     """One member: how they stand, what they hold, what happened last."""
 
     async def do(service: Service) -> tuple[MemberPage, list[str], ZoneInfo]:
+        zone, _ = await _zone_of(service, merchant_id)
         people = People(service.pool, service.clock, service.keyring, service.programmes, merchant_id)
         member_id = await _who(people, who, source)
         async with working_for(service.pool, [merchant_id]) as connection:
@@ -198,7 +231,7 @@ def show_member(who: str, merchant_id: int, source: str, as_json: bool) -> None:
             known_by = [f"{one.kind} {one.value}" for one in (await people.read(member_id)).identities]
         except NotFound:
             known_by = []
-        return page, known_by, (await _zone_of(service, merchant_id))[0]
+        return page, known_by, zone
 
     page, known_by, zone = with_service(do)
     if as_json:
@@ -213,7 +246,7 @@ async def _who(people: People, who: str, source: str) -> int | None:
         found = await people.find(identity)
         if found is not None:
             return found
-    return int(who) if who.isdecimal() and len(who) < 19 else None
+    return int(who) if who.isdecimal() and len(who) <= 19 else None
 
 
 def _print_member(screen: Screen, page: MemberPage, known_by: list[str], zone: ZoneInfo) -> None:
@@ -269,6 +302,7 @@ def run_worker(is_once: bool) -> None:
         for merchant, months in night.sealed.items():
             screen.say(f"  sealed for merchant {merchant}: {', '.join(months)}")
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end by its keeper, it ends as by Ctrl-C
     try:
         with_service(lambda service: work(service, is_once, told))
     except KeyboardInterrupt:
@@ -286,8 +320,8 @@ def backup(file: Path) -> None:
     asyncio.run(do())
     screen = Screen()
     screen.say(f"{file}: {file.stat().st_size / 1e6:,.1f} MB")
-    screen.say("Keep the vault key beside it (REGULARS_VAULT_KEY or vault.key in the data folder), but not in the same place:")
-    screen.say("without it nobody can read who the members are, and with both everybody can.")
+    screen.say("Keep the vault key too (REGULARS_VAULT_KEY, or vault.key in the data folder), in another place:")
+    screen.say("without it nobody can read who the members are; with both, everybody can.")
 
 
 def restore(file: Path) -> None:

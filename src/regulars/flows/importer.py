@@ -28,6 +28,7 @@ from regulars.programme.dossier import OrderBook
 from regulars.programme.facts import Order, OrderStated, Remembered, TimePassed
 from regulars.programme.fold import differences
 from regulars.programme.history import History, Returned
+from regulars.programme.reasons import Reason
 from regulars.simulation.capacities import Capacities
 from regulars.simulation.figures import Figures
 from regulars.simulation.replay import Assumptions, Shop, bought, events_of
@@ -38,7 +39,7 @@ from regulars.store.histories import Past, read_books, read_past
 from regulars.store.imports import erased, known_keys
 from regulars.store.members import Digest, find_members, insert_identities, insert_members
 from regulars.store.records import new_snapshot, written_fact
-from regulars.store.sheet import Sheet
+from regulars.store.sheet import Moved, Sheet
 from regulars.store.snapshot import Wanted, take_snapshot
 from regulars.store.vault import insert_keys, insert_values
 
@@ -72,6 +73,7 @@ class Imported(msgspec.Struct):
     known: int = 0
     differing: int = 0
     erased_members: int = 0
+    later: int = 0
     refused: dict[str, int] = {}
     examples: list[str] = []
     resumed_members: int = 0
@@ -79,7 +81,7 @@ class Imported(msgspec.Struct):
 
     def add(self, other: "Imported") -> None:
         """Together."""
-        for name in ("members", "new_members", "orders", "returns", "known", "differing", "erased_members", "resumed_members"):
+        for name in ("members", "new_members", "orders", "returns", "known", "differing", "erased_members", "later", "resumed_members"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.refused = {reason: self.refused.get(reason, 0) + other.refused.get(reason, 0) for reason in self.refused | other.refused}
         self.examples = (self.examples + other.examples)[:5]
@@ -126,6 +128,7 @@ class Importer:
     async def take(self, connection: Connection, portion: list[History]) -> None:
         """Members and everything of theirs that is new, in the transaction of ``connection``."""
         merchant_id, now = self._request.merchant_id, self._clock.now()
+        portion = self._one_buyer_each(self._one_person_each(portion))
         digests = {history.member: self._digest(history) for history in portion}
         gone = await erased(connection, merchant_id, digests.values())
         self.done.erased_members += len(gone)
@@ -138,7 +141,8 @@ class Importer:
         ids = dict(zip([history.member for history in fresh], new_ids(now, len(fresh)), strict=True))
         if fresh:
             await insert_members(connection, merchant_id, list(ids.values()), now)
-            await insert_identities(connection, merchant_id, [(digests[member], id) for member, id in ids.items()], now)
+            if await insert_identities(connection, merchant_id, [(digests[member], id) for member, id in ids.items()], now):
+                raise Moved  # another part of the file has just enrolled one of them
             await self._keep_identities(connection, ids)
             self.done.new_members += len(fresh)
         sheet = Sheet()
@@ -157,6 +161,28 @@ class Importer:
             await counters.take({(merchant_id, name): amount for name, amount in capacities.drawn.items()})
         if sheet.members:
             await sheet.write(connection)
+
+    def _one_person_each(self, portion: list[History]) -> list[History]:
+        """Who is known by one identity, however it was written, is one person."""
+        people: dict[Digest, History] = {}
+        for history in portion:
+            digest = self._digest(history)
+            people[digest] = _together(people[digest], history) if digest in people else history
+        return list(people.values())
+
+    def _one_buyer_each(self, portion: list[History]) -> list[History]:
+        """An order number belongs to whom it is told of first; where the file gives it to another too, that one is refused."""
+        buyers: set[str] = set()
+        kept = []
+        for history in portion:
+            orders = tuple(order for order in history.orders if order.id not in buyers)
+            twice = len(history.orders) - len(orders)
+            if twice:
+                reason = Reason.OF_ANOTHER_MEMBER
+                self.done.refused[reason] = self.done.refused.get(reason, 0) + twice
+            buyers.update(order.id for order in orders)
+            kept.append(msgspec.structs.replace(history, orders=orders) if twice else history)
+        return kept
 
     # One member
 
@@ -258,6 +284,7 @@ class Importer:
         orders, as_of = [], self._assumptions.as_of
         for order in history.orders:
             if order.placed_at >= as_of:
+                self.done.later += 1
                 continue
             digest = known.get(f"order/{order.id}")
             if digest is None:
@@ -312,14 +339,19 @@ def _stated(order: Order, at: Instant) -> OrderStated:
     return OrderStated(FactId(f"{order.key}#{order.sequence}"), order, at, at, entry="history")
 
 
+def _together(one: History, other: History) -> History:
+    """Two histories of one person."""
+    orders = tuple(sorted(one.orders + other.orders, key=lambda order: (order.placed_at, order.id)))
+    returns = tuple(sorted(one.returns + other.returns, key=lambda back: (back.at, back.id)))
+    return History(one.member, orders, returns)
+
+
 def _by_owner(rests: Iterable[tuple[int, History]]) -> dict[int, History]:
     """Histories by the member they belong to: who was merged may be known by several names of the file."""
     found: dict[int, History] = {}
     for member_id, rest in rests:
         if (other := found.get(member_id)) is not None:
-            orders = tuple(sorted(other.orders + rest.orders, key=lambda order: (order.placed_at, order.id)))
-            returns = tuple(sorted(other.returns + rest.returns, key=lambda back: (back.at, back.id)))
-            rest = History(rest.member, orders, returns)
+            rest = _together(other, rest)
         found[member_id] = rest
     return found
 

@@ -72,9 +72,14 @@ def _spread(request: Import, url: str, keyring: Keyring, name: str, processes: i
     try:
         with ProcessPoolExecutor(processes, context, _begin_process, (counter,)) as pool:
             parts = [pool.submit(_process, request, url, keyring.master, name, part, processes) for part in range(processes)]
-            while not all(part.done() for part in parts):
-                progress(counter.value, total)
-                time.sleep(0.05)
+            try:
+                while not all(part.done() for part in parts):
+                    progress(counter.value, total)
+                    time.sleep(0.05)
+            except BaseException:
+                for child in multiprocessing.active_children():
+                    child.terminate()  # what they have not committed is undone by their end
+                raise
             for part in parts:
                 done.add(part.result())
     except BrokenProcessPool:

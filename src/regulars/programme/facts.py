@@ -90,8 +90,11 @@ def unsound(order: Order) -> str:
         return "discount" if order.discount < 0 else "refunded"
     if ":" in order.source or order.source == "adjustment":  # lots are named by the order or adjustment that opened them
         return "source"
-    for line in order.lines if _lowest_sign(order) < 0 else ():
-        if line.quantity < 0 or line.amount < 0 or line.discount < 0 or line.cost < 0:
+    if order.scale > _MOST or order.discount > _MOST or order.refunded > _MOST or order.sequence > _MOST:
+        return "amount"
+    for line in order.lines if not 0 <= _lowest_sign(order) <= _MOST or _every_bit(order) > _MOST else ():
+        figures = (line.quantity, line.amount, line.discount, line.cost, line.tax)
+        if not all(0 <= figure <= _MOST for figure in figures[:4]) or abs(line.tax) > _MOST:
             return f"lines.{line.id}"
     ids = {line.id for line in order.lines}
     if len(ids) < len(order.lines):
@@ -109,6 +112,18 @@ def _texts(order: Order) -> str:
     for line in order.lines:
         parts += (line.id, line.sku, line.parent or "", *line.categories)
     return "".join(parts)
+
+
+_MOST = 2**53
+"""No figure of an order is larger; sums of many orders still fit the books."""
+
+
+def _every_bit(order: Order) -> int:
+    """At least as large as the largest figure of any line: an or of all of them."""
+    bits = 0
+    for line in order.lines:
+        bits |= line.quantity | line.amount | line.discount | line.cost | line.tax
+    return bits
 
 
 def _lowest_sign(order: Order) -> int:

@@ -4,14 +4,17 @@ Invariant: every question has an answer in words and, where it is not well, what
 """
 
 from collections.abc import AsyncIterator
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import msgspec
 
-from regulars.kernel.time import HOUR, Instant
+from regulars.kernel.time import HOUR, Instant, moment
 from regulars.store.database import array_text
 from regulars.store.schema import APP_ROLE, MONTHS_AHEAD, months_from, newest_revision
 from regulars.store.tables import BY_MONTH
+
+_UTC = ZoneInfo("UTC")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -26,7 +29,8 @@ class Finding(msgspec.Struct, frozen=True):
 async def examine(owner: asyncpg.Connection, now: Instant) -> AsyncIterator[Finding]:
     """Ask everything, one after the other, as the owner of the database."""
     server = owner.get_server_version()
-    yield Finding("server", server.major >= 15, f"PostgreSQL {server.major}.{server.minor}", "use PostgreSQL 15 or newer")
+    said = str(await owner.fetchval("show server_version")).split()[0]
+    yield Finding("server", server.major >= 15, f"PostgreSQL {said}", "use PostgreSQL 15 or newer")
     revision = None
     if await owner.fetchval("select to_regclass('alembic_version') is not null"):
         revision = await owner.fetchval("select version_num from alembic_version")
@@ -85,7 +89,7 @@ async def _due(owner: asyncpg.Connection, now: Instant) -> Finding:
         "select count(*), min(due_at) from member where due_at <= $1 and status not in ('merged', 'erased') and seq > 0", now - HOUR
     )
     count, since = row if row is not None and row[0] else (0, now)
-    what = "nobody waits for what is due" if not count else f"{count:,} members wait since {(now - since) / HOUR:.0f} hours"
+    what = "nobody waits for what is due" if not count else f"{count:,} members wait, the first since {moment(since, _UTC):%Y-%m-%d}"
     return Finding("night walk", not count, what, "run `regulars worker`; it may run late without harm")
 
 
