@@ -37,7 +37,6 @@ SETTINGS = {
     "shared_buffers": "256MB",
     "max_connections": "200",
     "max_wal_size": "4GB",
-    "wal_compression": "pglz",
     "jit": "off",
     "fsync": "on",
     "full_page_writes": "on",
