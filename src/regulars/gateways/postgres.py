@@ -37,6 +37,7 @@ SETTINGS = {
     "shared_buffers": "256MB",
     "max_connections": "200",
     "max_wal_size": "4GB",
+    "wal_compression": "pglz",
     "jit": "off",
     "fsync": "on",
     "full_page_writes": "on",
