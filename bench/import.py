@@ -16,7 +16,8 @@ from server import YARDSTICK, Yardstick, bench_server
 from shop import PROGRAMME_E
 from shopfloor import MERCHANT, open_floor
 
-from regulars.flows.imports import Import, run
+from regulars.flows.importer import Import
+from regulars.flows.imports import run
 from regulars.flows.replays import Replay, prepare
 from regulars.gateways.keys import Keyring
 from regulars.gateways.postgres import Server

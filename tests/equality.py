@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from regulars.flows.imports import Import
+from regulars.flows.importer import Import
 from regulars.flows.people import Identity
 from regulars.flows.replays import Prepared
 from regulars.gateways.keys import Keyring

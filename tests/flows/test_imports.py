@@ -15,7 +15,8 @@ from equality import differing_members, remembered
 from servers import rows
 from world import MERCHANT, World, in_world
 
-from regulars.flows.imports import Import, Imported, run
+from regulars.flows.importer import Import, Imported
+from regulars.flows.imports import run
 from regulars.flows.people import Identity
 from regulars.flows.replays import Prepared, Replay, prepare
 from regulars.gateways.clock import SystemClock

@@ -182,9 +182,9 @@ def programme_publish(
     as_json: Json = False,
 ) -> None:
     """Publish a programme: the first version applies to all of the past, a later one from its day, or at once."""
-    from regulars.cli import service
+    from regulars.cli import publishing
 
-    service.publish_programme(file, merchant, actor, reason, as_json)
+    publishing.publish(file, merchant, actor, reason, as_json)
 
 
 @import_app.command("orders")
@@ -204,10 +204,10 @@ def import_orders(
     as_json: Json = False,
 ) -> None:
     """Import past orders by the decisions of the published programme; again, or after a crash, it goes on where it was."""
-    from regulars.cli import service
+    from regulars.cli import imports
 
     day = None if as_of is None else as_of.date()
-    service.import_orders(
+    imports.orders(
         file, merchant, source, column, None if dates is None else str(dates), day, str(redeem), str(returns), as_if, processes, as_json
     )
 
@@ -220,41 +220,41 @@ def member_show(
     as_json: Json = False,
 ) -> None:
     """Show how a member stands: what they hold, until when, and what happened last."""
-    from regulars.cli import service
+    from regulars.cli import members
 
-    service.show_member(who, merchant, source, as_json)
+    members.show(who, merchant, source, as_json)
 
 
 @app.command("worker")
 def worker(once: Annotated[bool, typer.Option("--once", help="One round, then end.")] = False) -> None:
     """Do what nobody asks for: what time does to members, seals, the months to come."""
-    from regulars.cli import service
+    from regulars.cli import database
 
-    service.run_worker(once)
+    database.worker(once)
 
 
 @app.command("backup")
 def backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")]) -> None:
     """Write the whole database to a file, as it is at one moment."""
-    from regulars.cli import service
+    from regulars.cli import database
 
-    service.backup(file)
+    database.backup(file)
 
 
 @app.command("restore")
 def restore(file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `regulars backup` wrote.")]) -> None:
     """Fill an empty database from a backup: all of it or nothing."""
-    from regulars.cli import service
+    from regulars.cli import database
 
-    service.restore(file)
+    database.restore(file)
 
 
 @app.command("doctor")
 def doctor(as_json: Json = False) -> None:
     """Say whether the database is well, and what to do where it is not."""
-    from regulars.cli import service
+    from regulars.cli import database
 
-    service.doctor(as_json)
+    database.doctor(as_json)
 
 
 @app.command("verify")

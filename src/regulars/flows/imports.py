@@ -160,6 +160,3 @@ def _portions(histories: Iterable[History]) -> Iterator[list[History]]:
             portion, orders = [], 0
     if portion:
         yield portion
-
-
-__all__ = ["Import", "Imported", "run"]

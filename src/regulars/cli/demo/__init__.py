@@ -13,7 +13,8 @@ from regulars.cli.screen import Screen
 from regulars.cli.service import progress_bar
 from regulars.cli.verify import print_report as print_audit
 from regulars.config import Config
-from regulars.flows.imports import Import, Imported, run
+from regulars.flows.importer import Import, Imported
+from regulars.flows.imports import run
 from regulars.flows.merchants import move_in
 from regulars.flows.night import walk
 from regulars.flows.programmes import draft, publish

@@ -1,0 +1,53 @@
+"""Publishing, as the owner does it: every version of a file that is not published yet."""
+
+import json
+from pathlib import Path
+
+from regulars.cli.screen import Screen
+from regulars.cli.service import with_service
+from regulars.flows import programmes
+from regulars.flows.merchants import move_in
+from regulars.gateways.programmefiles import read_programme
+from regulars.kernel.time import BEGINNING, Instant, moment
+from regulars.programme.definition import Document, Programme, plain
+from regulars.store.database import working_for
+from regulars.store.house import StoredStore
+from regulars.store.programmes import list_versions
+from regulars.wiring import Service
+
+
+def publish(file: Path, merchant_id: int, actor: str, reason: str, as_json: bool) -> None:
+    """Publish every version of the file that is not published yet; the first publication sets the merchant up."""
+    programme = read_programme(file)
+
+    async def do(service: Service) -> list[dict[str, object]]:
+        version = programme.latest
+        store = StoredStore(1, "web", version.currency, version.document.time_zone)
+        await move_in(service.pool, service.clock, merchant_id, version.document.programme, store, ("shop", "file"))
+        return [await _published(service, merchant_id, one.document, actor, reason) for one in programme.versions]
+
+    published = with_service(do)
+    if as_json:
+        print(json.dumps(published, indent=2))
+        return
+    for one in published:
+        screen = Screen()
+        if one["is_new"]:
+            screen.say(f"version {one['version']}: published, applies {_since(programme, one['applies_from'])}")  # type: ignore[arg-type]
+        else:
+            screen.say(f"version {one['version']}: published already, as it is here; nothing was changed")
+
+
+async def _published(service: Service, merchant_id: int, document: Document, actor: str, reason: str) -> dict[str, object]:
+    data = plain(document)
+    async with working_for(service.pool, [merchant_id]) as connection:
+        for one in await list_versions(connection, merchant_id):
+            if one.status != "draft" and {**one.document, "version": None} == {**data, "version": None}:
+                return {"version": one.version, "applies_from": one.applies_from, "is_new": False}
+    number = await programmes.draft(service.pool, service.clock, merchant_id, data, actor)
+    applies_from = await programmes.publish(service.pool, service.clock, merchant_id, number, actor, reason)
+    return {"version": number, "applies_from": applies_from, "is_new": True}
+
+
+def _since(programme: Programme, at: Instant) -> str:
+    return "always" if at == BEGINNING else f"from {moment(at, programme.latest.zone):%Y-%m-%d %H:%M:%S %Z}"
