@@ -37,6 +37,7 @@ class Lane:
         self._waiting: dict[tuple[int, int], deque[_Waiting]] = {}
         self._ready: deque[tuple[int, int]] = deque()
         self._wake = asyncio.Event()
+        self._idle = 0
         self._lines = [asyncio.create_task(self._work(f"{self._name}-{i}")) for i in range(lines)]
         self._late: set[asyncio.Task[None]] = set()
 
@@ -70,8 +71,10 @@ class Lane:
             queue.append(waiting)
 
     def _gather(self) -> list["_Waiting"]:
-        """The first command of each member whose turn it is."""
-        taken = [self._waiting[self._ready.popleft()][0] for _ in range(min(BATCH, len(self._ready)))]
+        """The first command of each member whose turn it is, shared with the other lines that have nothing to do: while one decides, the
+        database works for another."""
+        share = -(-len(self._ready) // self._idle)
+        taken = [self._waiting[self._ready.popleft()][0] for _ in range(min(BATCH, share))]
         if not self._ready:
             self._wake.clear()
         return taken
@@ -99,9 +102,11 @@ class Lane:
 
     async def _work(self, name: str) -> None:
         while True:
+            self._idle += 1
             await self._wake.wait()
             await asyncio.sleep(0)  # whoever was just answered may ask again at once
             batch = self._gather()
+            self._idle -= 1
             if batch:
                 await self._settle(name, batch)
 
