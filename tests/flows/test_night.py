@@ -30,9 +30,9 @@ async def holds(world: World, member: int) -> tuple[int, int, int]:
 
 
 async def state(world: World, member: int) -> dict[str, Any]:
-    """How a member stands and what was posted for them, but for their name and when it was done."""
+    """How a member stands and what was posted for them to the second, but for their name and when it was done."""
     past = await world.past(member)
-    entries = "movement, source, target, amount, value_at, replace(cause, $2, '') as cause, replace(lot, $2, '') as lot"
+    entries = "movement, source, target, amount, value_at / 1000000 as second, replace(cause, $2, '') as cause, replace(lot, $2, '') as lot"
     return {
         "member": msgspec.to_builtins(msgspec.structs.replace(past.snapshot.member, id=MemberId(""), clock=Instant(0), lots=())),
         "lots": [(lot.remaining, lot.active_from, lot.expires_at) for lot in past.snapshot.member.lots],

@@ -129,14 +129,17 @@ async def _is_kin(connection: Connection, command: Command, found: Found) -> boo
 async def _grant(connection: Connection, lane: str, cases: Sequence[Case]) -> None:
     """Let capacities answer, in the order of the batch; a decision that is not given all it asked is made again, knowing so."""
     needed: dict[Name, int] = {}
-    for case in cases:
-        for capacity, amount in case.decision.draws.items():
-            name = (case.command.merchant_id, capacity)
+    returning: set[Name] = set()
+    for case in [case for case in cases if case.decision.draws]:
+        merchant_id, held = case.command.merchant_id, {} if case.dossier.order is None else case.dossier.order.drawn
+        returning.update([(merchant_id, capacity) for capacity in held])  # deciding again may let go of any of them
+        for capacity, amount in (dict.fromkeys(held, 0) | case.decision.draws).items():
+            name = (merchant_id, capacity)
             needed[name] = needed.get(name, 0) + max(amount, 0)
     if not needed:
         return
     counters = Counters(connection, lane)
-    await counters.lock(needed)
+    await counters.lock(needed, returning)
     free, used = dict(counters.free), dict.fromkeys(needed, 0)
     for case in cases:
         merchant_id = case.command.merchant_id

@@ -331,7 +331,7 @@ class Importer:
         if not self._programme.capacities:
             return None, None
         counters = Counters(connection, "import")
-        await counters.lock({(self._request.merchant_id, name): 0 for name in self._programme.capacities})
+        await counters.gather((self._request.merchant_id, name) for name in self._programme.capacities)
         return Capacities({name: free for (_, name), free in counters.free.items()}), counters
 
 

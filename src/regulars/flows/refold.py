@@ -79,8 +79,7 @@ class Refolder:
         again = FoldedAgain(programme, past, [late])
         if any(again.more.values()):
             counters = Counters(connection, self._lane)
-            needed = {(command.merchant_id, capacity): max(again.more.get(capacity, 0), 0) for capacity in programme.capacities}
-            await counters.lock(needed)
+            await counters.gather((command.merchant_id, capacity) for capacity in programme.capacities)
             again = again.within({capacity: free for (_, capacity), free in counters.free.items()})
             await counters.take({(command.merchant_id, capacity): amount for capacity, amount in again.more.items()})
         decision = again.decisions[late.id]

@@ -5,7 +5,7 @@ back first, also those of lanes that died. Invariant: most = free + leased + dra
 unit, and never more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from regulars.store.database import Connection
 
@@ -26,13 +26,19 @@ class Counters:
         self._leased: set[Name] = set()
         self.free: dict[Name, int] = {}
 
-    async def lock(self, needed: Mapping[Name, int]) -> None:
+    async def lock(self, needed: Mapping[Name, int], returning: Container[Name] = ()) -> None:
         """Learn what is ``free`` of each capacity: at least what is ``needed`` of it, if there is so much anywhere.
 
-        What only comes back is needed with 0. A capacity that nobody set up has nothing.
+        What only comes back is needed with 0; whatever may come back, needed or not, is among the ``returning``. A capacity that nobody set
+        up has nothing.
         """
         for name in sorted(needed):
-            self.free[name] = await self._locked(name, needed[name])
+            self.free[name] = await self._locked(name, needed[name], name in returning)
+
+    async def gather(self, names: Iterable[Name]) -> None:
+        """Learn all that is ``free`` of each capacity, for who cannot say beforehand what they need of which."""
+        for name in sorted(names):
+            self.free[name] = await self._gathered(name, None)
 
     async def take(self, used: Mapping[Name, int]) -> None:
         """Count what was ``used`` of the locked capacities (less than nothing: it came back)."""
@@ -45,25 +51,27 @@ class Counters:
                     "update capacity set free = free - $3 where merchant_id = $1 and capacity = $2", *name, amount
                 )
 
-    async def _locked(self, name: Name, needed: int) -> int:
+    async def _locked(self, name: Name, needed: int, is_returning: bool) -> int:
+        if not needed:
+            return await self._connection.fetchval(_LOCK, *name) or 0
         row = await self._connection.fetchrow(_LOOK, *name, self._lane)
-        if row is None or (needed and not row["everywhere"]):
+        if row is None or not (row["everywhere"] or is_returning):
             return 0
-        if row["leased"] >= needed > 0:
+        if row["leased"] >= needed:
             leased: int | None = await self._connection.fetchval(_LOCK_LEASE, *name, self._lane, needed)
             if leased is not None:
                 self._leased.add(name)
                 return leased
         return await self._gathered(name, needed)
 
-    async def _gathered(self, name: Name, needed: int) -> int:
-        """Everything in one place again; of much, this lane leases a block."""
-        free: int = await self._connection.fetchval(_LOCK, *name)
+    async def _gathered(self, name: Name, needed: int | None) -> int:
+        """Everything in one place again; of much, this lane leases a block where it is said what is ``needed``."""
+        free: int = await self._connection.fetchval(_LOCK, *name) or 0
         back = await self._connection.fetch(_GATHER, *name)
         for row in back:
             free += row[0]
         block = free // BLOCKS
-        if block < BLOCKS or not needed:
+        if block < BLOCKS or needed is None:
             if back:
                 await self._connection.execute(_SET, *name, free)
             return free
