@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from regulars.gateways.postgres import Binaries, Server, connection
+from regulars.gateways.binaries import Binaries, connection
+from regulars.gateways.postgres import Server
 
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
 SECONDS = int(os.environ.get("REGULARS_BENCH_SECONDS", "10"))

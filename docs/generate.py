@@ -19,7 +19,7 @@ import typer
 from msgspec import NODEFAULT, Meta
 
 from regulars.cli.main import app
-from regulars.gateways import orderfiles
+from regulars.gateways import columnroles, orderfiles
 from regulars.kernel.time import Span
 from regulars.locale import catalogue
 from regulars.programme.basis import Goods
@@ -255,10 +255,10 @@ def filled(page: str) -> str:
 
 def _roles() -> str:
     rows = []
-    for role, (sentence, names) in orderfiles.ROLES.items():
+    for role, (sentence, names) in columnroles.ROLES.items():
         different: dict[str, str] = {}
         for name in names.split():
-            different.setdefault(orderfiles._folded(name), f"`{name}`")
+            different.setdefault(columnroles.folded(name), f"`{name}`")
         rows.append((f"`{role}`", sentence, " ".join(different.values())))
     return _table(("role", "what it holds", "names, first wins"), rows)
 

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from regulars.gateways.postgres import Binaries, Server
+from regulars.gateways.binaries import Binaries
+from regulars.gateways.postgres import Server
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 SMALL = {"shared_buffers": "64MB", "max_wal_size": "256MB"}

@@ -17,7 +17,7 @@ from regulars.gateways.clock import Clock, SystemClock
 from regulars.gateways.keys import Keyring, read_keyring
 from regulars.gateways.postgres import Server
 from regulars.kernel.errors import Invalid, Problem
-from regulars.store.database import array_text, open_pool
+from regulars.store.database import open_pool, see_all
 from regulars.store.schema import migrate
 
 
@@ -79,9 +79,7 @@ async def _fits(url: str, keyring: Keyring) -> None:
     """Raises ``Invalid`` when the vault was written with another key: nobody would be found, and everybody enrolled again."""
     owner = await asyncpg.connect(url)
     try:
-        await owner.execute("select set_config('app.worker', 'on', false)")
-        merchants = [row[0] for row in await owner.fetch("select merchant_id from merchant")]
-        await owner.execute("select set_config('app.merchants', $1, false)", array_text(merchants))
+        await see_all(owner)
         row = await owner.fetchrow("select merchant_id, member_id, wrapped_key from vault_key limit 1")
     finally:
         await owner.close()

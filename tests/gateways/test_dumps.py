@@ -9,8 +9,9 @@ import asyncpg
 import pytest
 from servers import binaries_of, execute, fresh_database, rows, with_name
 
+from regulars.gateways.binaries import ServerFailed
 from regulars.gateways.dumps import backup, restore
-from regulars.gateways.postgres import Server, ServerFailed
+from regulars.gateways.postgres import Server
 from regulars.kernel.errors import Invalid, NotFound
 
 SHOP = """

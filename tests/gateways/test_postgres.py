@@ -17,13 +17,15 @@ import asyncpg
 import pytest
 from servers import SMALL, VERSIONS, binaries_of, execute, fresh_database, open_folder, rows, with_name
 
-from regulars.gateways.postgres import Binaries, Record, Server, ServerFailed, connection
+from regulars.gateways.binaries import Binaries, ServerFailed, connection
+from regulars.gateways.postgres import Record, Server
 from regulars.kernel.errors import Invalid, NotFound
 
 HOLD = """
 import sys
 from pathlib import Path
-from regulars.gateways.postgres import Binaries, Server
+from regulars.gateways.binaries import Binaries
+from regulars.gateways.postgres import Server
 with Server(Path(sys.argv[1]), Binaries.in_folder(Path(sys.argv[2])), dict(shared_buffers="64MB")) as server:
     print(server.pid, flush=True)
     sys.stdin.readline()

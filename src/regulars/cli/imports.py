@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -29,8 +30,8 @@ def orders(
     columns: list[str] | None,
     dates: str | None,
     as_of: date | None,
-    redeem: str,
-    returns: str,
+    redeem: Literal["never", "greedy"],
+    returns: Literal["ignore", "last-purchase-first"],
     is_as_if: bool,
     processes: int | None,
     as_json: bool,
@@ -48,8 +49,8 @@ def orders(
                 source,
                 zone[1],
                 None if as_of is None else start_of_day(as_of, zone[0]),
-                redeem,  # type: ignore[arg-type]
-                returns,  # type: ignore[arg-type]
+                redeem,
+                returns,
                 "give" if is_as_if else "as-paid",
                 processes,
             )

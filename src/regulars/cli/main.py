@@ -8,10 +8,9 @@ import json
 import os
 import sys
 from datetime import datetime
-from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,26 +34,9 @@ app.add_typer(import_app, name="import")
 app.add_typer(member_app, name="member")
 app.add_typer(programme_app, name="programme")
 
-
-class Redeem(StrEnum):
-    """What members do with their points."""
-
-    NEVER = "never"
-    GREEDY = "greedy"
-
-
-class Returns(StrEnum):
-    """What becomes of returned goods."""
-
-    IGNORE = "ignore"
-    LAST_PURCHASE_FIRST = "last-purchase-first"
-
-
-class Dates(StrEnum):
-    """How 3/4/2025 is read."""
-
-    DAY_FIRST = "day-first"
-    MONTH_FIRST = "month-first"
+Redeem = Literal["never", "greedy"]
+Returns = Literal["ignore", "last-purchase-first"]
+Dates = Literal["day-first", "month-first"]
 
 
 ProgrammeFile = Annotated[Path, typer.Option("--programme", "-p", metavar="FILE", help="The programme, YAML or JSON.")]
@@ -195,9 +177,9 @@ def import_orders(
     column: Column = None,
     dates: DatesOption = None,
     as_of: AsOf = None,
-    redeem: Annotated[Redeem, typer.Option("--redeem", help="Members never spent, or as much as allowed at each order.")] = Redeem.NEVER,
+    redeem: Annotated[Redeem, typer.Option("--redeem", help="Members never spent, or as much as allowed at each order.")] = "never",
     returns: Annotated[Returns, typer.Option("--returns", help="Returned goods: ignore them, or match the latest purchase.")] = (
-        Returns.LAST_PURCHASE_FIRST
+        "last-purchase-first"
     ),
     as_if: Annotated[bool, typer.Option("--as-if", help="As if the programme had run: its discounts come off the orders.")] = False,
     processes: Annotated[int | None, typer.Option("--processes", min=1, help="Processes to use; all processors when not said.")] = None,
@@ -207,9 +189,7 @@ def import_orders(
     from regulars.cli import imports
 
     day = None if as_of is None else as_of.date()
-    imports.orders(
-        file, merchant, source, column, None if dates is None else str(dates), day, str(redeem), str(returns), as_if, processes, as_json
-    )
+    imports.orders(file, merchant, source, column, dates, day, redeem, returns, as_if, processes, as_json)
 
 
 @member_app.command("show")

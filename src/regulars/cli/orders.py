@@ -10,7 +10,8 @@ import msgspec
 from rich.console import Console
 
 from regulars.cli.screen import Screen
-from regulars.gateways.orderfiles import ROLES, Columns, OrderFile, Survey
+from regulars.gateways.columnroles import ROLES, Columns
+from regulars.gateways.orderfiles import OrderFile, Survey
 from regulars.kernel.errors import Invalid, Problem
 
 

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import msgspec
+
 from regulars.cli.screen import Screen
 from regulars.cli.service import with_service
 from regulars.flows import programmes
@@ -16,11 +18,19 @@ from regulars.store.programmes import list_versions
 from regulars.wiring import Service
 
 
+class Published(msgspec.Struct, frozen=True):
+    """A version, since when it applies, and whether it was this publication that made it so."""
+
+    version: int
+    applies_from: Instant
+    is_new: bool
+
+
 def publish(file: Path, merchant_id: int, actor: str, reason: str, as_json: bool) -> None:
     """Publish every version of the file that is not published yet; the first publication sets the merchant up."""
     programme = read_programme(file)
 
-    async def do(service: Service) -> list[dict[str, object]]:
+    async def do(service: Service) -> list[Published]:
         version = programme.latest
         store = StoredStore(1, "web", version.currency, version.document.time_zone)
         await move_in(service.pool, service.clock, merchant_id, version.document.programme, store, ("shop", "file"))
@@ -28,25 +38,25 @@ def publish(file: Path, merchant_id: int, actor: str, reason: str, as_json: bool
 
     published = with_service(do)
     if as_json:
-        print(json.dumps(published, indent=2))
+        print(json.dumps(msgspec.to_builtins(published), indent=2))
         return
     for one in published:
         screen = Screen()
-        if one["is_new"]:
-            screen.say(f"version {one['version']}: published, applies {_since(programme, one['applies_from'])}")  # type: ignore[arg-type]
+        if one.is_new:
+            screen.say(f"version {one.version}: published, applies {_since(programme, one.applies_from)}")
         else:
-            screen.say(f"version {one['version']}: published already, as it is here; nothing was changed")
+            screen.say(f"version {one.version}: published already, as it is here; nothing was changed")
 
 
-async def _published(service: Service, merchant_id: int, document: Document, actor: str, reason: str) -> dict[str, object]:
+async def _published(service: Service, merchant_id: int, document: Document, actor: str, reason: str) -> Published:
     data = plain(document)
     async with working_for(service.pool, [merchant_id]) as connection:
         for one in await list_versions(connection, merchant_id):
-            if one.status != "draft" and {**one.document, "version": None} == {**data, "version": None}:
-                return {"version": one.version, "applies_from": one.applies_from, "is_new": False}
+            if one.applies_from is not None and {**one.document, "version": None} == {**data, "version": None}:
+                return Published(one.version, one.applies_from, False)
     number = await programmes.draft(service.pool, service.clock, merchant_id, data, actor)
     applies_from = await programmes.publish(service.pool, service.clock, merchant_id, number, actor, reason)
-    return {"version": number, "applies_from": applies_from, "is_new": True}
+    return Published(number, applies_from, True)
 
 
 def _since(programme: Programme, at: Instant) -> str:

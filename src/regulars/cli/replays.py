@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -24,8 +24,8 @@ def request(
     orders: Path,
     as_of: datetime | None,
     time_zone: str | None,
-    returns: str | None,
-    redeem: str | None,
+    returns: Literal["ignore", "last-purchase-first"] | None,
+    redeem: Literal["never", "greedy"] | None,
     column: Sequence[str] | None,
     dates: str | None,
     processes: int | None,
@@ -35,11 +35,11 @@ def request(
         programme=programme,
         orders=orders,
         columns=columns_of(column),
-        dates=None if dates is None else str(dates),
+        dates=dates,
         time_zone=time_zone,
         as_of=None if as_of is None else as_of.date(),
-        redeem=None if redeem is None else str(redeem),  # type: ignore[arg-type]
-        returns=None if returns is None else str(returns),  # type: ignore[arg-type]
+        redeem=redeem,
+        returns=returns,
         processes=processes,
     )
 

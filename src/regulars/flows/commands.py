@@ -9,7 +9,7 @@ from regulars.flows.settle import Told
 from regulars.kernel.ids import UnitId
 from regulars.kernel.time import Instant
 from regulars.programme.definition import Programme
-from regulars.programme.dossier import Dossier
+from regulars.programme.dossier import Dossier, HoldEnd
 from regulars.programme.facts import Fact, OrderStated, Place, Remembered, StatusChanged, TimePassed, fact_order, in_its_place
 from regulars.programme.member import MemberState
 from regulars.programme.reasons import Reason, Refusal
@@ -94,12 +94,13 @@ def is_late(fact: Remembered, snapshot: Snapshot) -> bool:
     return fact.occurred_at < snapshot.member.clock or fact_order(fact) < snapshot.last
 
 
-def dossier(found: Found, granted: dict[str, int] | None = None) -> Dossier:
+_ENDS: dict[str | None, HoldEnd] = {"captured": "captured", "released": "released", "expired": "expired"}
+"""By what stands beside a hold; one that is open, or was refused, has not ended."""
+
+
+def dossier(found: Found) -> Dossier:
     """What the fact names by key, as far as it is one row; a policy may ask for later books too."""
-    book = None if found.book is None else read_book(found.book)
-    status = found.hold_status
-    ended = status if status in ("captured", "released", "expired") else None
-    return Dossier(book, (), ended, granted)  # type: ignore[arg-type]
+    return Dossier(None if found.book is None else read_book(found.book), (), _ENDS.get(found.hold_status))
 
 
 def counts_anew(programme: Programme, of: Dossier) -> bool:

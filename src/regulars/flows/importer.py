@@ -16,9 +16,10 @@ from regulars.flows.programmes import Programmes
 from regulars.flows.refold import FoldedAgain
 from regulars.flows.settle import Seat, Told
 from regulars.gateways.clock import Clock
+from regulars.gateways.columnroles import Columns
 from regulars.gateways.dice import new_ids
 from regulars.gateways.keys import Keyring, new_key, seal
-from regulars.gateways.orderfiles import Columns, OrderFile
+from regulars.gateways.orderfiles import OrderFile
 from regulars.kernel.errors import NotFound, Problem
 from regulars.kernel.ids import FactId
 from regulars.kernel.time import Instant
@@ -37,6 +38,7 @@ from regulars.store.capacities import Counters
 from regulars.store.database import Connection, working_for
 from regulars.store.histories import Past, read_books, read_past
 from regulars.store.imports import erased, known_keys
+from regulars.store.keys import first_key, key_of
 from regulars.store.members import Digest, find_members, insert_identities, insert_members
 from regulars.store.records import new_snapshot, written_fact
 from regulars.store.sheet import Moved, Sheet
@@ -90,14 +92,13 @@ class Imported(msgspec.Struct):
 class Importer:
     """Takes members with their histories, a portion at a time."""
 
-    def __init__(self, clock: Clock, keyring: Keyring, request: Import, programme: Programme, programmes: Programmes) -> None:
+    def __init__(self, clock: Clock, keyring: Keyring, request: Import, programme: Programme) -> None:
         """Into one merchant's memory, by its programme."""
         self.merchant_id = request.merchant_id
         self._clock = clock
         self._keyring = keyring
         self._request = request
         self._programme = programme
-        self._programmes = programmes
         self._assumptions = Assumptions(
             request.as_of if request.as_of is not None else clock.now(), request.redeem, request.returns, request.discounts
         )
@@ -114,7 +115,7 @@ class Importer:
                 hint = "`regulars programme publish` sets up a merchant with its first programme"
                 raise NotFound(Problem(f"merchant {request.merchant_id}", "there is no such merchant", hint))
             programme = await programmes.of(connection, request.merchant_id, revision)
-        return cls(clock, keyring, request, programme, programmes)
+        return cls(clock, keyring, request, programme)
 
     def histories(self, part: int, parts: int) -> Iterator[History]:
         """The members of the file, one part of them, in an order that is always the same."""
@@ -286,7 +287,7 @@ class Importer:
             if order.placed_at >= as_of:
                 self.done.later += 1
                 continue
-            digest = known.get(f"order/{order.id}")
+            digest = known.get(first_key(order.id))
             if digest is None:
                 orders.append(order)
                 continue
@@ -301,9 +302,8 @@ class Importer:
     def _told(self, fact: Remembered, document: tuple[str, ...] = ()) -> Told:
         if isinstance(fact, OrderStated):
             order = fact.order
-            key = f"order/{order.id}" if order.sequence == 1 else f"order/{order.id}#{order.sequence}"
-            return Told(order.source, "import", key, False, document)
-        return Told(self._request.source, "import", f"{type(fact).__struct_config__.tag}/{fact.id}", is_told=False)
+            return Told(order.source, "import", first_key(order.id) if order.sequence == 1 else key_of(fact), False, document)
+        return Told(self._request.source, "import", key_of(fact), is_told=False)
 
     def _identity(self, history_member: str) -> Identity:
         if "@" in history_member:
@@ -362,6 +362,6 @@ def _return_key(back: Returned) -> str:
 
 def _keys(history: History) -> Iterator[str]:
     for order in history.orders:
-        yield f"order/{order.id}"
+        yield first_key(order.id)
     for back in history.returns:
         yield _return_key(back)

@@ -6,7 +6,6 @@ Invariant: the walk may run late, twice, or in several processes at once; each m
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import asyncpg
 import msgspec
@@ -60,22 +59,24 @@ async def _walk_members(
         walked = await walked_version(connection, merchant_id)
     if version is None:
         return
-    await _walk_list(pool, lane, merchant_id, now, night, progress, list_due)
+
+    def due(connection: Connection, after: int) -> Awaitable[list[int]]:
+        return list_due(connection, merchant_id, now, after, PORTION)
+
+    def stale(connection: Connection, after: int) -> Awaitable[list[int]]:
+        return list_stale(connection, merchant_id, version, after, PORTION)
+
+    await _walk_list(pool, lane, merchant_id, now, night, progress, due)
     if walked != version:
         failed = len(night.failed)
-        await _walk_list(pool, lane, merchant_id, now, night, progress, partial(_stale, version))
+        await _walk_list(pool, lane, merchant_id, now, night, progress, stale)
         if len(night.failed) == failed:
             async with working_for(pool, [merchant_id]) as connection:
                 await set_walked_version(connection, merchant_id, version)
 
 
-async def _stale(version: int, connection: Connection, merchant_id: int, now: Instant, after: int, limit: int) -> list[int]:
-    del now
-    return await list_stale(connection, merchant_id, version, after, limit)
-
-
-Listed = Callable[[Connection, int, Instant, int, int], Awaitable[list[int]]]
-"""The next members of a merchant to be walked at an instant, after one, so many at most."""
+Listed = Callable[[Connection, int], Awaitable[list[int]]]
+"""The next members to be walked, after one."""
 
 
 async def _walk_list(
@@ -84,7 +85,7 @@ async def _walk_list(
     after, told = -1, Told("", SYSTEM)
     while True:
         async with working_for(pool, [merchant_id]) as connection:
-            members = await listed(connection, merchant_id, now, after, PORTION)
+            members = await listed(connection, after)
         if not members:
             return
         commands = [Command(merchant_id, member_id, TimePassed(now), told) for member_id in members]

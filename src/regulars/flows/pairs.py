@@ -24,6 +24,7 @@ from regulars.programme.pairs import merge_facts, undo_facts
 from regulars.programme.reasons import Refusal
 from regulars.store.database import Connection, working_for
 from regulars.store.histories import read_books, read_facts
+from regulars.store.keys import key_of
 from regulars.store.members import absorbed_members
 from regulars.store.pairs import move_back, move_over, origins
 from regulars.store.records import read_snapshot
@@ -130,8 +131,7 @@ class Pairs:
             decision = decide(programme, seat.snapshot.member, EMPTY, fact)
             if decision.refusal is not None:
                 raise _not_possible(decision.refusal)
-            key = f"{type(fact).__struct_config__.tag}/{fact.id}"
-            seat.post(fact, decision, msgspec.structs.replace(told, key=key), None, books if joins else None)
+            seat.post(fact, decision, msgspec.structs.replace(told, key=key_of(fact)), None, books if joins else None)
 
 
 async def _write(seats: tuple[Seat, Seat], sheet: Sheet, connection: Connection) -> None:

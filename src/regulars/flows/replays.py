@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from regulars.gateways.orderfiles import Columns, OrderFile
+from regulars.gateways.columnroles import Columns
+from regulars.gateways.orderfiles import OrderFile
 from regulars.gateways.programmefiles import read_programme
 from regulars.kernel.errors import Invalid, NotFound, Problem
 from regulars.kernel.ids import MemberId

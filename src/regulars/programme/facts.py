@@ -293,6 +293,11 @@ Remembered = (
 Fact = Remembered | TimePassed
 
 
+def kind_of(fact: Fact) -> str:
+    """The kind of a fact, as its stored form names it."""
+    return str(type(fact).__struct_config__.tag)
+
+
 Place = tuple[Instant, str, int, str]
 """Where a fact stands among those of its member."""
 

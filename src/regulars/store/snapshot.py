@@ -13,6 +13,7 @@ from regulars.kernel.time import Instant
 from regulars.programme.facts import OrderStated, Remembered, TimePassed
 from regulars.store.columns import Kind, sent, taken_apart
 from regulars.store.database import Connection
+from regulars.store.keys import first_key, key_of
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -60,9 +61,8 @@ def wanted(merchant_id: int, member_id: int, source: str, fact: Remembered | Tim
         return Wanted(merchant_id, member_id)
     if isinstance(fact, OrderStated):
         order = fact.order
-        return Wanted(merchant_id, member_id, order.source, f"order/{order.id}", f"order/{order.id}#{order.sequence}", order.key)
-    key = f"{type(fact).__struct_config__.tag}/{fact.id}"
-    return Wanted(merchant_id, member_id, source, None, key, getattr(fact, "order_key", None), getattr(fact, "hold", None))
+        return Wanted(merchant_id, member_id, order.source, first_key(order.id), key_of(fact), order.key)
+    return Wanted(merchant_id, member_id, source, None, key_of(fact), getattr(fact, "order_key", None), getattr(fact, "hold", None))
 
 
 _NAMED: tuple[tuple[str, Kind], ...] = (

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from regulars.kernel.time import HOUR, Instant, moment
-from regulars.store.database import array_text
+from regulars.store.database import see_all
 from regulars.store.schema import APP_ROLE, MONTHS_AHEAD, months_from, newest_revision
 from regulars.store.tables import BY_MONTH
 
@@ -40,7 +40,7 @@ async def examine(owner: asyncpg.Connection, now: Instant) -> AsyncIterator[Find
     if revision != needed:
         return
     yield await _role(owner)
-    await _see_all(owner)
+    await see_all(owner)
     yield await _durability(owner)
     yield await _clock(owner, now)
     yield await _partitions(owner, now)
@@ -48,13 +48,6 @@ async def examine(owner: asyncpg.Connection, now: Instant) -> AsyncIterator[Find
     yield await _outbox(owner)
     yield await _imports(owner)
     yield await _leases(owner)
-
-
-async def _see_all(owner: asyncpg.Connection) -> None:
-    """An owner who is no superuser sees rows of merchants too, when they are named."""
-    await owner.execute("select set_config('app.worker', 'on', false)")
-    merchants = [row[0] for row in await owner.fetch("select merchant_id from merchant")]
-    await owner.execute("select set_config('app.merchants', $1, false)", array_text(merchants))
 
 
 async def _role(owner: asyncpg.Connection) -> Finding:
