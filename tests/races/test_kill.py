@@ -156,14 +156,18 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+MANY = 12
+"""Kills among which one is sure to come between a commit and its answer."""
+
+
 def judge(url: str, acknowledged: list[Acknowledged], kills: int, what: str) -> None:
-    """Everything is there and once; and at least once somebody who asked again found it done, or nothing was tried at all."""
+    """Everything is there and once; and of many kills one at least came between a commit and its answer, or nothing was tried at all."""
     assert_nothing_lost_nothing_doubled(url, acknowledged)
     report = asyncio.run(verify.run(url, MERCHANT, lambda *_: None))
     assert [finding for check in report.checks for finding in check.findings] == []
     found = sum(one.is_duplicate for one in acknowledged)
     say(f"{what}: {kills} kills, {len(acknowledged)} acknowledged, 0 lost, 0 doubled, {found} found done when asked again")
-    assert found > 0
+    assert found > 0 or kills < MANY
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(12, marks=pytest.mark.slow)])

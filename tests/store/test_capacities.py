@@ -1,5 +1,7 @@
 """Capacities: what one transaction works on, no other touches, and all are locked in the order of their names."""
 
+import asyncio
+
 import asyncpg
 import pytest
 from builders import a_programme
@@ -70,5 +72,28 @@ def test_all_of_a_capacity_is_gathered_for_who_cannot_say_what_they_need(memory:
             await counters.gather([SPARE, SHELF])
             assert counters.free == {SHELF: 100_000, SPARE: 7}
             assert await connection.fetchval("select count(*) from capacity_lease") == 0
+
+    in_world(memory, a_programme(), story)
+
+
+def test_a_lease_that_somebody_gathers_is_not_drawn_upon_any_more(memory: str) -> None:
+    async def story(world: World) -> None:
+        async with working_for(world.pool, [MERCHANT]) as connection:
+            await stock(connection, shelf=100_000, spare=0)
+            await Counters(connection, "one").lock({SHELF: 1})
+
+        async def draw() -> None:
+            async with working_for(world.pool, [MERCHANT]) as connection:
+                lessee = Counters(connection, "one")
+                await lessee.lock({SHELF: 1})
+                await lessee.take({SHELF: 1})
+
+        async with working_for(world.pool, [MERCHANT]) as connection:
+            await Counters(connection, "two").gather([SHELF])
+            drawing = asyncio.create_task(draw())
+            await asyncio.sleep(0.2)  # long enough to wait for us, or to go wrong
+        await drawing
+        everywhere = "select c.free + coalesce(sum(l.free), 0)::bigint from capacity c left join capacity_lease l using (capacity)"
+        assert await world.rows(f"{everywhere} where capacity = $1 group by c.free", SHELF[1]) == [(99_999,)]
 
     in_world(memory, a_programme(), story)

@@ -27,6 +27,7 @@ async def open_pool(url: str, size: int) -> asyncpg.Pool:
             "role": APP_ROLE,
             "jit": "off",
             "plan_cache_mode": "force_generic_plan",
+            "enable_seqscan": "off",  # a plan is kept: one that was made while a table was small must not read all of it when it is large
             "idle_in_transaction_session_timeout": "30s",
         },
     )

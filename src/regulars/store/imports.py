@@ -56,8 +56,8 @@ async def end_run(connection: Connection, merchant_id: int, run: str, part: int,
 async def known_keys(connection: Connection, merchant_id: int, source: str, keys: Iterable[str]) -> dict[str, bytes]:
     """Which of the business keys are taken, with the hash of what was told under them."""
     rows = await connection.fetch(
-        """select k.key, k.digest from unnest($3::text[]) as u (key)
-            join fact_key k on k.merchant_id = $1 and k.source = $2 and k.key = u.key""",
+        """select k.key, k.digest from unnest($3::text[]) as u (key) cross join lateral (
+            select * from fact_key x where x.merchant_id = $1 and x.source = $2 and x.key = u.key limit 1) k""",
         merchant_id,
         source,
         list(keys),
@@ -69,8 +69,8 @@ async def erased(connection: Connection, merchant_id: int, digests: Iterable[Dig
     """Which of the identities are those of people who were erased."""
     wanted = list(digests)
     rows = await connection.fetch(
-        """select t.kind, t.digest from unnest($2::text[], $3::bytea[]) as u (kind, digest)
-            join identity_trace t on t.merchant_id = $1 and t.kind = u.kind and t.digest = u.digest""",
+        """select t.kind, t.digest from unnest($2::text[], $3::bytea[]) as u (kind, digest) cross join lateral (
+            select * from identity_trace x where x.merchant_id = $1 and x.kind = u.kind and x.digest = u.digest limit 1) t""",
         merchant_id,
         [kind for kind, _ in wanted],
         [digest for _, digest in wanted],

@@ -49,8 +49,8 @@ async def find_members(connection: Connection, merchant_id: int, digests: Iterab
     """Who is known by these identities."""
     wanted = list(digests)
     rows = await connection.fetch(
-        """select i.kind, i.digest, i.member_id from unnest($2::text[], $3::bytea[]) as u (kind, digest)
-            join identity i on i.merchant_id = $1 and i.kind = u.kind and i.digest = u.digest""",
+        """select i.kind, i.digest, i.member_id from unnest($2::text[], $3::bytea[]) as u (kind, digest) cross join lateral (
+            select * from identity x where x.merchant_id = $1 and x.kind = u.kind and x.digest = u.digest limit 1) i""",
         merchant_id,
         [kind for kind, _ in wanted],
         [digest for _, digest in wanted],

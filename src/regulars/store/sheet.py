@@ -120,8 +120,7 @@ def _statement(of: tuple[Table, ...], is_with_members: bool = False) -> str:
     parts, number = [], 1
     if is_with_members:
         changes = ", ".join(f"{name} = u.{name}" for name, _ in MOVES[3:])
-        match = "m.merchant_id = u.merchant_id and m.member_id = u.member_id and m.seq = u.before"
-        parts.append(f"moved as (update member m set {changes} from {_rows(MOVES, 1)} where {match} returning 1)")
+        parts.append(f"moved as (update member t set {changes} {_named('member', MOVES[:2], MOVES)} and t.seq = u.before returning 1)")
         number += len(MOVES)
     for table in of:
         columns = _columns_of(table)
@@ -135,8 +134,14 @@ def _statement(of: tuple[Table, ...], is_with_members: bool = False) -> str:
 def _deletion(table: Table, length: int) -> str:
     """A statement that removes what stands under keys of so many columns."""
     columns = _columns_of(table)[:length]
-    match = " and ".join(f"t.{name} = u.{name}" for name, _ in columns)
-    return f"delete from {table.name} t using {_rows(columns, 1)} where {match}"
+    return f"delete from {table.name} t {_named(table.name, columns, columns, 'using')}"
+
+
+def _named(table: str, key: Sequence[tuple[str, Kind]], columns: Sequence[tuple[str, Kind]], joined: str = "from") -> str:
+    """SQL that finds the rows ``t`` of a table by the ``key`` among the parameters ``u``, one by one, however small it is now: a plan is
+    kept."""
+    match = " and ".join(f"x.{name} = u.{name}" for name, _ in key)
+    return f"{joined} {_rows(columns, 1)}, lateral (select ctid from {table} x where {match} offset 0) x where t.ctid = x.ctid"
 
 
 def _conflict(table: Table) -> str:

@@ -383,7 +383,7 @@ do $$ begin
 end $$;
 
 -- A sealed month stays as it is (law 22).
-create function check_month() returns trigger language plpgsql set enable_seqscan = off as $$
+create function check_month() returns trigger language plpgsql as $$
 declare
     sealed text;
 begin
@@ -407,7 +407,7 @@ create trigger months_stay_sealed after insert on draw referencing new table as 
     for each statement execute function check_month();
 
 -- Entries continue the sequence of their account without a gap, each from where the one before ended, and end where the account stands.
-create function check_entries() returns trigger language plpgsql set enable_seqscan = off as $$
+create function check_entries() returns trigger language plpgsql as $$
 declare
     wrong record;
 begin
@@ -445,7 +445,7 @@ create trigger entries_continue after insert on transfer referencing new table a
     for each statement execute function check_entries();
 
 -- An account changes only by the entries that it counts, and no entry that it counted already comes again at another time.
-create function check_account() returns trigger language plpgsql set enable_seqscan = off as $$
+create function check_account() returns trigger language plpgsql as $$
 declare
     wrong record;
 begin
@@ -509,35 +509,41 @@ end $$;
 create trigger holds_end_once before update on hold for each row execute function check_hold();
 
 -- One statement reads what a batch of commands may know, having locked its members in the order of their ids. Being volatile, each
--- query in it sees what was committed before it began: what a member's lock waited for is seen.
+-- query in it sees what was committed before it began: what a member's lock waited for is seen. Each row is looked up by its key,
+-- however large its table was when the plan was made.
 create function take_snapshot(merchants bigint[], members bigint[], sources text[], first_keys text[], keys text[], order_keys text[], holds text[])
 returns table (
     n bigint, status text, merged_into bigint, seq bigint, snapshot json, revision int, book json, hold_status text,
     first_member bigint, first_sequence bigint, first_digest bytea, first_seq bigint, first_recorded_at bigint,
     key_member bigint, key_digest bytea, key_seq bigint, key_recorded_at bigint
-) language plpgsql set enable_seqscan = off as $$
+) language plpgsql as $$
 begin
     perform set_config('app.merchants', merchants::text, true);
-    perform from unnest(merchants, members) as w (merchant_id, member_id)
-        join member m on m.merchant_id = w.merchant_id and m.member_id = w.member_id
-        order by m.merchant_id, m.member_id
-        for no key update of m;
+    perform from (select w.* from unnest(merchants, members) as w (merchant_id, member_id) order by 1, 2) w
+        cross join lateral (
+            select from member x where x.merchant_id = w.merchant_id and x.member_id = w.member_id for no key update
+        ) m;
     return query
-        with seen as materialized (
-            select k.* from unnest(merchants || merchants, sources || sources, first_keys || keys) as w (merchant_id, source, key)
-                join fact_key k on k.merchant_id = w.merchant_id and k.source = w.source and k.key = w.key
-        )
         select w.n, m.status, m.merged_into, m.seq, m.snapshot, a.revision, b.book, h.status,
             k1.member_id, k1.sequence, k1.digest, k1.seq, k1.recorded_at, k2.member_id, k2.digest, k2.seq, k2.recorded_at
         from unnest(merchants, members, sources, first_keys, keys, order_keys, holds)
             with ordinality as w (merchant_id, member_id, source, first_key, key, order_key, hold, n)
-        join merchant a on a.merchant_id = w.merchant_id
-        left join member m on m.merchant_id = w.merchant_id and m.member_id = w.member_id
-        left join hold h on h.merchant_id = w.merchant_id and h.member_id = w.member_id and h.hold = w.hold
-        left join order_book b on b.merchant_id = w.merchant_id and b.member_id = w.member_id
-            and b.order_key = coalesce(w.order_key, h.order_key)
-        left join seen k1 on k1.merchant_id = w.merchant_id and k1.source = w.source and k1.key = w.first_key
-        left join seen k2 on k2.merchant_id = w.merchant_id and k2.source = w.source and k2.key = w.key;
+        cross join lateral (select * from merchant x where x.merchant_id = w.merchant_id limit 1) a
+        left join lateral (select * from member x where x.merchant_id = w.merchant_id and x.member_id = w.member_id limit 1) m on true
+        left join lateral (
+            select * from hold x where x.merchant_id = w.merchant_id and x.member_id = w.member_id and x.hold = w.hold limit 1
+        ) h on true
+        left join lateral (
+            select * from order_book x
+            where x.merchant_id = w.merchant_id and x.member_id = w.member_id and x.order_key = coalesce(w.order_key, h.order_key)
+            limit 1
+        ) b on true
+        left join lateral (
+            select * from fact_key x where x.merchant_id = w.merchant_id and x.source = w.source and x.key = w.first_key limit 1
+        ) k1 on true
+        left join lateral (
+            select * from fact_key x where x.merchant_id = w.merchant_id and x.source = w.source and x.key = w.key limit 1
+        ) k2 on true;
 end $$;
 
 -- Rights: the service may write entries and never change them; every row belongs to a merchant of the transaction.
