@@ -227,3 +227,25 @@ def test_a_merchant_without_a_programme_harms_no_other(memory: str) -> None:
         assert await holds(world, anna) == (0, 100, 0)
 
     in_world(memory, of_short_lives(), story)
+
+
+def test_a_merchant_whose_chores_fail_is_named_and_harms_no_other(memory: str) -> None:
+    async def story(world: World) -> None:
+        anna = await world.member()
+        await buy(world, anna, "1", 10_000)
+        async with as_owner(world.url) as owner:
+            await owner.execute("insert into merchant (merchant_id, name, recorded_at) values (0, 'in trouble', 1)")
+            await owner.execute(
+                "insert into programme (merchant_id, version, status, applies_from, document, actor, recorded_at)"
+                " values (0, 1, 'scheduled', 1, '{}', 'owner', 1)"
+            )
+            trouble = "before update on programme for each row when (new.merchant_id = 0) execute function refuse_change()"
+            await owner.execute(f"create trigger trouble {trouble}")
+        await world.later(8 * DAY)
+        walked = await world.night()
+        assert walked.members == 1
+        (failure,) = walked.failed
+        assert failure.startswith("merchant 0: ")
+        assert await holds(world, anna) == (0, 100, 0)
+
+    in_world(memory, of_short_lives(), story)

@@ -252,7 +252,7 @@ async def lived(world: World) -> None:
     await world.later(NOW - world.clock.now() - DAY)
     assert await seal_months(world.pool, world.clock, MERCHANT) == ["2026-05", "2026-06"]
     async with as_owner(world.url) as owner:
-        await owner.execute("insert into import_run values (1, 'orders.csv', 1, 1, 5, 5, true, 1)")
+        await owner.execute("insert into import_run values (1, 'a run', 'orders.csv', 1, 1, 5, 5, true, 1)")
         await owner.execute("set session_replication_role = replica")
         for name, table in metadata.tables.items():
             others = ", ".join(column.name for column in table.columns if column.name != "merchant_id")

@@ -14,6 +14,7 @@ from regulars.config import read_config
 from regulars.flows.night import Walked
 from regulars.gateways import dumps
 from regulars.gateways.clock import SystemClock
+from regulars.kernel.errors import Invalid, Problem
 from regulars.store.schema import migrate, prepare_url
 from regulars.views.health import Finding, examine
 from regulars.wiring import open_database
@@ -39,8 +40,12 @@ def worker(is_once: bool) -> None:
         screen.say("stopped; whatever was begun is finished or undone")
 
 
-def backup(file: Path) -> None:
+def backup(file: Path, is_replacing: bool) -> None:
     """Write the whole database to a file."""
+    if file.is_dir():
+        raise Invalid(Problem(str(file), "this is a folder", f"name a file in it, as {file / 'regulars.dump'}"))
+    if file.exists() and not is_replacing:
+        raise Invalid(Problem(str(file), "there is a file of this name", "name another, or say --replace"))
 
     async def do() -> None:
         async with open_database(read_config()) as url:

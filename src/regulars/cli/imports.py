@@ -14,13 +14,16 @@ import msgspec
 
 from regulars.cli.orders import columns_of
 from regulars.cli.screen import Screen
-from regulars.cli.service import progress_bar, zone_of
+from regulars.cli.service import progress_bar, with_service, zone_of
 from regulars.config import read_config
 from regulars.flows.importer import Import, Imported
 from regulars.flows.imports import run
 from regulars.gateways.orderfiles import OrderFile
+from regulars.kernel.errors import NotFound, Problem
 from regulars.kernel.time import start_of_day
-from regulars.wiring import open_service
+from regulars.store.database import working_for
+from regulars.store.imports import give_up
+from regulars.wiring import Service, open_service
 
 
 def orders(
@@ -62,6 +65,18 @@ def orders(
         print(json.dumps(msgspec.to_builtins(done), indent=2))
     else:
         _print_imported(Screen(), file, done, _left_out(file, columns, dates))
+
+
+def dismiss(file: str, merchant_id: int) -> None:
+    """Count the unfinished imports of a file as done."""
+
+    async def do(service: Service) -> int:
+        async with working_for(service.pool, [merchant_id]) as connection:
+            return await give_up(connection, merchant_id, Path(file).name)
+
+    if not with_service(do):
+        raise NotFound(Problem(file, "no import of a file of this name is unfinished", "`regulars doctor` names those that are"))
+    Screen().say(f"{file}: what was taken stays; its import counts as done")
 
 
 async def _stoppable(work: Callable[[Callable[[int, int], None]], Imported], report: Callable[[int, int], None]) -> Imported:

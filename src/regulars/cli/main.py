@@ -192,6 +192,17 @@ def import_orders(
     imports.orders(file, merchant, source, column, dates, day, redeem, returns, as_if, processes, as_json)
 
 
+@import_app.command("dismiss")
+def import_dismiss(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The name of the file, as `regulars doctor` tells it.")],
+    merchant: Merchant = 1,
+) -> None:
+    """Leave an unfinished import at what it has taken: it counts as done."""
+    from regulars.cli import imports
+
+    imports.dismiss(file, merchant)
+
+
 @member_app.command("show")
 def member_show(
     who: Annotated[str, typer.Argument(metavar="WHO", help="E-mail, phone, card, the shop's customer number, or the member's id.")],
@@ -214,11 +225,14 @@ def worker(once: Annotated[bool, typer.Option("--once", help="One round, then en
 
 
 @app.command("backup")
-def backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")]) -> None:
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a file that is there.")] = False,
+) -> None:
     """Write the whole database to a file, as it is at one moment."""
     from regulars.cli import database
 
-    database.backup(file)
+    database.backup(file, replace)
 
 
 @app.command("restore")

@@ -114,7 +114,7 @@ async def _part(request: Import, url: str, keyring: Keyring, name: str, part: in
     try:
         importer = await Importer.open(pool, clock, keyring, request)
         async with working_for(pool, [request.merchant_id]) as connection:
-            skipped = await begin_run(connection, request.merchant_id, name, part, parts, clock.now())
+            skipped = await begin_run(connection, request.merchant_id, name, request.orders.name, part, parts, clock.now())
         importer.done.resumed_members = skipped
         orders = 0
         for portion in _portions(importer.histories(part, parts)):

@@ -15,6 +15,7 @@ from regulars.flows.lane import Lane
 from regulars.flows.seals import seal_months
 from regulars.flows.settle import SYSTEM, Told
 from regulars.gateways.clock import Clock
+from regulars.kernel.errors import RegularsError
 from regulars.kernel.time import Instant
 from regulars.programme.facts import TimePassed
 from regulars.store.database import Connection, working_for
@@ -35,18 +36,26 @@ class Walked(msgspec.Struct):
 
 
 async def walk(pool: asyncpg.Pool, lane: Lane, clock: Clock, progress: Callable[[int], None] = lambda _: None) -> Walked:
-    """Walk every member for whom something is due by now, and do the chores of the house. One member's failure harms no other."""
+    """Walk every member for whom something is due by now, and do the chores of the house. One merchant's failure, or one member's,
+    harms no other."""
     night = Walked(failed=[], sealed={})
     async with working_for(pool, []) as connection:
         merchants = list(await list_merchants(connection))
     for merchant_id in merchants:
-        async with working_for(pool, [merchant_id]) as connection:
-            await settle_statuses(connection, merchant_id, clock.now())
-            await forget_traces(connection, clock.now())
-        await _walk_members(pool, lane, clock, merchant_id, night, progress)
-        if sealed := await seal_months(pool, clock, merchant_id):
-            night.sealed[merchant_id] = sealed
+        try:
+            await _serve(pool, lane, clock, merchant_id, night, progress)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, RegularsError) as wrong:
+            night.failed.append(f"merchant {merchant_id}: {wrong}")
     return night
+
+
+async def _serve(pool: asyncpg.Pool, lane: Lane, clock: Clock, merchant_id: int, night: Walked, progress: Callable[[int], None]) -> None:
+    async with working_for(pool, [merchant_id]) as connection:
+        await settle_statuses(connection, merchant_id, clock.now())
+        await forget_traces(connection, clock.now())
+    await _walk_members(pool, lane, clock, merchant_id, night, progress)
+    if sealed := await seal_months(pool, clock, merchant_id):
+        night.sealed[merchant_id] = sealed
 
 
 async def _walk_members(

@@ -56,6 +56,7 @@ def restore(url: str, file: Path, binaries: Binaries | None = None, prepare: Cal
     if not file.is_file():
         raise NotFound(Problem(str(file), "there is no such file", "name a file that `regulars backup` wrote"))
     programs = binaries or _known()[-1]
+    _refuse_other_files(programs, file)
     if int(ask(programs, url, _TABLES)):
         what = "the database has tables already; a restore fills an empty one"
         raise Invalid(Problem(connection(url)[0], what, "name another database, as a new one made by `createdb`"))
@@ -66,6 +67,14 @@ def restore(url: str, file: Path, binaries: Binaries | None = None, prepare: Cal
     else:
         _run(programs, "pg_restore", url, "--single-transaction", "--exit-on-error", "--no-owner", file)
     ask(programs, url, "ANALYZE")  # without figures about its tables the server plans badly for a while
+
+
+def _refuse_other_files(programs: Binaries, file: Path) -> None:
+    """Raises ``Invalid`` for a file that is no copy, or whose list of contents cannot be read."""
+    done = subprocess.run([programs.bin / "pg_restore", "-l", file], capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode and "unsupported version" not in done.stderr:
+        hint = "name a file that `regulars backup` wrote, whole as it wrote it"
+        raise Invalid(Problem(str(file), f"this is no copy of a database: {done.stderr.strip()}", hint))
 
 
 def _writer(url: str, binaries: Binaries | None) -> Binaries:

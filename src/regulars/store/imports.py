@@ -10,19 +10,21 @@ from regulars.store.database import Connection
 from regulars.store.members import Digest
 
 
-async def begin_run(connection: Connection, merchant_id: int, run: str, part: int, parts: int, now: Instant) -> int:
+async def begin_run(connection: Connection, merchant_id: int, run: str, file: str, part: int, parts: int, now: Instant) -> int:
     """How many members an unfinished run of this file has behind it; one that was finished begins anew."""
     done: int = await connection.fetchval(
-        """insert into import_run (merchant_id, run, part, parts, recorded_at) values ($1, $2, $3, $4, $5)
+        """insert into import_run (merchant_id, run, part, parts, recorded_at, file) values ($1, $2, $3, $4, $5, $6)
             on conflict (merchant_id, run, parts, part) do update set
                 members_done = case when import_run.is_done then 0 else import_run.members_done end,
-                orders_done = case when import_run.is_done then 0 else import_run.orders_done end, is_done = false, recorded_at = $5
+                orders_done = case when import_run.is_done then 0 else import_run.orders_done end, is_done = false, recorded_at = $5,
+                file = $6
             returning members_done""",
         merchant_id,
         run,
         part,
         parts,
         now,
+        file,
     )
     return done
 
@@ -51,6 +53,14 @@ async def end_run(connection: Connection, merchant_id: int, run: str, part: int,
         part,
         parts,
     )
+
+
+async def give_up(connection: Connection, merchant_id: int, file: str) -> int:
+    """Unfinished runs of files of that name are done with as they are; what they took stays. Returns how many there were."""
+    rows = await connection.fetch(
+        "update import_run set is_done = true where merchant_id = $1 and file = $2 and not is_done returning run", merchant_id, file
+    )
+    return len({row[0] for row in rows})
 
 
 async def known_keys(connection: Connection, merchant_id: int, source: str, keys: Iterable[str]) -> dict[str, bytes]:

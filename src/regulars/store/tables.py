@@ -70,7 +70,7 @@ import_run = _table(
     "import_run",
     "merchant_id run parts part",
     _numbers("merchant_id"),
-    _texts("run"),
+    _texts("run file"),
     _of(Integer, "part parts"),
     _numbers("members_done orders_done"),
     _of(Boolean, "is_done"),

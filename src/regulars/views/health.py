@@ -92,9 +92,16 @@ async def _outbox(owner: asyncpg.Connection) -> Finding:
 
 
 async def _imports(owner: asyncpg.Connection) -> Finding:
-    count = await owner.fetchval("select count(distinct run) from import_run where not is_done")
-    what = "none is unfinished" if not count else f"{count} unfinished"
-    return Finding("imports", not count, what, "import the same file again: it goes on where it stopped")
+    rows = await owner.fetch(
+        """select merchant_id, file, sum(orders_done)::bigint as orders, min(recorded_at) as since from import_run
+            where run in (select run from import_run where not is_done) group by merchant_id, run, file order by since"""
+    )
+    parts = [
+        f"{row['file']} of merchant {row['merchant_id']} ({row['orders']:,} orders taken, begun {moment(row['since'], _UTC):%Y-%m-%d})"
+        for row in rows
+    ]
+    hint = "import the same file again: it goes on where it stopped; or `regulars import dismiss FILE` leaves it at that"
+    return Finding("imports", not rows, "unfinished: " + ", ".join(parts) if rows else "none is unfinished", hint)
 
 
 async def _leases(owner: asyncpg.Connection) -> Finding:

@@ -87,6 +87,7 @@ create table seal (
 create table import_run (
     merchant_id bigint not null references merchant,
     run text not null,
+    file text not null,
     part int not null,
     parts int not null,
     members_done bigint not null default 0,
