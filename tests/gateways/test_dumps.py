@@ -161,7 +161,7 @@ def test_what_is_no_copy_is_told(database: str, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no such file"):
         restore(database, tmp_path / "nothing")
     (tmp_path / "poem").write_text("roses are red, and many other things that are not in a copy of a database")
-    with pytest.raises(ServerFailed, match="not appear to be a valid archive"):
+    with pytest.raises(Invalid, match="not appear to be a valid archive"):
         restore(database, tmp_path / "poem")
     with pytest.raises(Invalid, match="cannot be written"):
         backup(database, tmp_path / "no folder" / "copy")

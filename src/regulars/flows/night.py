@@ -6,12 +6,15 @@ Invariant: the walk may run late, twice, or in several processes at once; each m
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 import asyncpg
 import msgspec
 
 from regulars.flows.commands import Command
 from regulars.flows.lane import Lane
+from regulars.flows.patience import patiently
 from regulars.flows.seals import seal_months
 from regulars.flows.settle import SYSTEM, Told
 from regulars.gateways.clock import Clock
@@ -26,6 +29,9 @@ from regulars.store.programmes import live_versions, set_walked_version, settle_
 PORTION = 1000
 """Members that are walked at once."""
 
+_PATIENCE_SECONDS = 60
+_T = TypeVar("_T")
+
 
 class Walked(msgspec.Struct):
     """What a night did."""
@@ -39,22 +45,29 @@ async def walk(pool: asyncpg.Pool, lane: Lane, clock: Clock, progress: Callable[
     """Walk every member for whom something is due by now, and do the chores of the house. One merchant's failure, or one member's,
     harms no other."""
     night = Walked(failed=[], sealed={})
-    async with working_for(pool, []) as connection:
-        merchants = list(await list_merchants(connection))
-    for merchant_id in merchants:
+    for merchant_id in await _asked(pool, [], list_merchants):
         try:
             await _serve(pool, lane, clock, merchant_id, night, progress)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, RegularsError) as wrong:
+        except (asyncpg.PostgresError, RegularsError) as wrong:
             night.failed.append(f"merchant {merchant_id}: {wrong}")
     return night
 
 
+async def _asked(pool: asyncpg.Pool, merchants: list[int], work: Callable[[Connection], Awaitable[_T]]) -> _T:
+    """One transaction of the night's own, tried again while the database comes back."""
+
+    async def attempt() -> _T:
+        async with working_for(pool, merchants) as connection:
+            return await work(connection)
+
+    return await patiently(attempt, _PATIENCE_SECONDS)
+
+
 async def _serve(pool: asyncpg.Pool, lane: Lane, clock: Clock, merchant_id: int, night: Walked, progress: Callable[[int], None]) -> None:
-    async with working_for(pool, [merchant_id]) as connection:
-        await settle_statuses(connection, merchant_id, clock.now())
-        await forget_traces(connection, clock.now())
+    await _asked(pool, [merchant_id], lambda connection: settle_statuses(connection, merchant_id, clock.now()))
+    await _asked(pool, [merchant_id], lambda connection: forget_traces(connection, clock.now()))
     await _walk_members(pool, lane, clock, merchant_id, night, progress)
-    if sealed := await seal_months(pool, clock, merchant_id):
+    if sealed := await patiently(lambda: seal_months(pool, clock, merchant_id), _PATIENCE_SECONDS):
         night.sealed[merchant_id] = sealed
 
 
@@ -63,16 +76,15 @@ async def _walk_members(
 ) -> None:
     """Whoever is due; and once after each publication, everybody who stands under another version."""
     now = clock.now()
-    async with working_for(pool, [merchant_id]) as connection:
-        version = (await live_versions(connection, now)).get(merchant_id)
-        walked = await walked_version(connection, merchant_id)
+    version = (await _asked(pool, [merchant_id], lambda connection: live_versions(connection, now))).get(merchant_id)
+    walked = await _asked(pool, [merchant_id], lambda connection: walked_version(connection, merchant_id))
     if version is None:
         return
 
-    def due(connection: Connection, after: int) -> Awaitable[list[int]]:
+    def due(after: int, connection: Connection) -> Awaitable[list[int]]:
         return list_due(connection, merchant_id, now, after, PORTION)
 
-    def stale(connection: Connection, after: int) -> Awaitable[list[int]]:
+    def stale(after: int, connection: Connection) -> Awaitable[list[int]]:
         return list_stale(connection, merchant_id, version, after, PORTION)
 
     await _walk_list(pool, lane, merchant_id, now, night, progress, due)
@@ -80,11 +92,10 @@ async def _walk_members(
         failed = len(night.failed)
         await _walk_list(pool, lane, merchant_id, now, night, progress, stale)
         if len(night.failed) == failed:
-            async with working_for(pool, [merchant_id]) as connection:
-                await set_walked_version(connection, merchant_id, version)
+            await _asked(pool, [merchant_id], lambda connection: set_walked_version(connection, merchant_id, version))
 
 
-Listed = Callable[[Connection, int], Awaitable[list[int]]]
+Listed = Callable[[int, Connection], Awaitable[list[int]]]
 """The next members to be walked, after one."""
 
 
@@ -93,8 +104,7 @@ async def _walk_list(
 ) -> None:
     after, told = -1, Told("", SYSTEM)
     while True:
-        async with working_for(pool, [merchant_id]) as connection:
-            members = await listed(connection, after)
+        members = await _asked(pool, [merchant_id], partial(listed, after))
         if not members:
             return
         commands = [Command(merchant_id, member_id, TimePassed(now), told) for member_id in members]

@@ -16,7 +16,8 @@ Instant = NewType("Instant", int)
 """Microseconds since 1970-01-01T00:00:00Z; comparable, and exact."""
 
 SECOND = 1_000_000
-HOUR = 3600 * SECOND
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 BEGINNING = Instant(-(2**62))

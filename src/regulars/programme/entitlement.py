@@ -3,6 +3,7 @@
 Invariant (law 15): it is a pure function of version, situation and the goods kept; the same for the purchase and after any return.
 """
 
+from collections.abc import Mapping
 from fractions import Fraction
 
 import msgspec
@@ -15,8 +16,9 @@ from regulars.programme.definition import Ready, Version
 from regulars.programme.dossier import Award
 from regulars.programme.facts import Order
 from regulars.programme.mechanics import multiples, points
+from regulars.programme.mechanics.budget import Allowance, capacity_of
 from regulars.programme.member import MemberState, Situation
-from regulars.programme.reasons import Reason
+from regulars.programme.reasons import Reason, Refusal
 
 
 def situation_of(member: MemberState) -> Situation:
@@ -33,6 +35,48 @@ def tiers_for(version: Version, situation: Situation, spend: int) -> dict[str, s
             if rungs.ladder.upgrade == "same_order" and rungs.rank(reached) > rungs.rank(tiers[ladder]):
                 tiers[ladder] = reached
     return tiers
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What limits leave of ``awards`` and ``perks``, what the order holds of capacities then, by how much that changed, and why."""
+
+    awards: tuple[Award, ...]
+    perks: tuple[RuleId, ...]
+    drawn: dict[str, int]
+    changes: dict[str, int]
+    lowered: tuple[Refusal, ...]
+
+
+def within_limits(
+    version: Version, held: Mapping[str, int], awards: tuple[Award, ...], perks: tuple[RuleId, ...], allowance: Allowance | None
+) -> Kept:
+    """What is left when limited rules draw on capacities, of which the order ``held`` some; without an ``allowance`` it keeps those."""
+    limits, drawn, got = version.limits, dict(held), {}
+    changes: dict[str, int] = {}
+    lowered = []
+    wants = {award.rule: award.amount for award in awards} | dict.fromkeys(perks, 1)
+    for rule, limit in limits.items():
+        name, want = capacity_of(rule), wants.get(rule, 0) if limit.uses is None else int(rule in wants)
+        before = drawn.get(name, 0)
+        drawn[name] = before if allowance is None else allowance.drawn(name, limit, want, before)
+        got[rule] = min(want, drawn[name])
+        if allowance is not None and drawn[name] != before:
+            changes[name] = drawn[name] - before
+        if allowance is not None and got[rule] < want:
+            lowered.append(Refusal(Reason.BUDGET_EXHAUSTED, rule, {"wanted": want, "granted": got[rule]}))
+    left = [_lowered(award, got[award.rule], limits[award.rule].uses) if award.rule in got else award for award in awards]
+    return Kept(
+        tuple([award for award in left if award.amount]),
+        tuple([rule for rule in perks if got.get(rule, 1)]),
+        {name: amount for name, amount in drawn.items() if amount},
+        changes,
+        tuple(lowered),
+    )
+
+
+def _lowered(award: Award, got: int, uses: int | None) -> Award:
+    amount = got if uses is None else award.amount * got
+    return award if amount == award.amount else msgspec.structs.replace(award, amount=amount)
 
 
 def spend_of(version: Version, basis: Basis) -> int:

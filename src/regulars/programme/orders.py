@@ -13,11 +13,11 @@ from regulars.programme.definition import Version
 from regulars.programme.desk import Desk
 from regulars.programme.dossier import Award, Dossier, Holding, OrderBook
 from regulars.programme.effects import ChangeTier, GrantPerk, RevokePerk
-from regulars.programme.entitlement import entitlement, situation_of, spend_of
+from regulars.programme.entitlement import entitlement, situation_of, spend_of, within_limits
 from regulars.programme.facts import Order, OrderStated
-from regulars.programme.mechanics.budget import Allowance, capacity_of
+from regulars.programme.mechanics.budget import Allowance
 from regulars.programme.member import Redemption
-from regulars.programme.reasons import Reason, Refusal
+from regulars.programme.reasons import Reason
 
 
 def take_order(desk: Desk, dossier: Dossier, fact: OrderStated) -> None:
@@ -74,7 +74,10 @@ def settled(desk: Desk, book: OrderBook, order: Order, allowance: Allowance | No
     awards, perks = entitlement(version, order, situation, basis) if situation is not None else ((), ())
     drawn = book.drawn
     if version.limits:
-        awards, perks, drawn = _within_limits(desk, book, awards, perks, allowance)
+        kept = within_limits(version, book.drawn, awards, perks, allowance)
+        awards, perks, drawn = kept.awards, kept.perks, kept.drawn
+        desk.draws.update(kept.changes)
+        desk.limited += kept.lowered
     holdings = _post_awards(desk, book, purchase or order, awards)
     _post_perks(desk, book, perks)
     spend = spend_of(version, basis)
@@ -117,31 +120,6 @@ def _repaid(desk: Desk, redemption: Redemption, kept: int, cause: str) -> Redemp
     elif change < 0:
         redemption = desk.pay(redemption, -change, cause)
     return msgspec.structs.replace(redemption, back=back)
-
-
-def _within_limits(
-    desk: Desk, book: OrderBook, awards: tuple[Award, ...], perks: tuple[RuleId, ...], allowance: Allowance | None
-) -> tuple[tuple[Award, ...], tuple[RuleId, ...], dict[str, int]]:
-    """What is left of ``awards`` and ``perks`` when limited rules draw on their capacities, and what the order holds of those then."""
-    limits, drawn, got = desk.version.limits, dict(book.drawn), {}
-    wants = {award.rule: award.amount for award in awards} | dict.fromkeys(perks, 1)
-    for rule, limit in limits.items():
-        name, want = capacity_of(rule), wants.get(rule, 0) if limit.uses is None else int(rule in wants)
-        held = drawn.get(name, 0)
-        drawn[name] = held if allowance is None else allowance.drawn(name, limit, want, held)
-        got[rule] = min(want, drawn[name])
-        if allowance is not None and drawn[name] != held:
-            desk.draws[name] = drawn[name] - held
-        if allowance is not None and got[rule] < want:
-            desk.limited.append(Refusal(Reason.BUDGET_EXHAUSTED, rule, {"wanted": want, "granted": got[rule]}))
-    lowered = [_lowered(award, got[award.rule], limits[award.rule].uses) if award.rule in got else award for award in awards]
-    awards = tuple([award for award in lowered if award.amount])
-    return awards, tuple([rule for rule in perks if got.get(rule, 1)]), {name: held for name, held in drawn.items() if held}
-
-
-def _lowered(award: Award, got: int, uses: int | None) -> Award:
-    amount = got if uses is None else award.amount * got
-    return award if amount == award.amount else msgspec.structs.replace(award, amount=amount)
 
 
 def _post_awards(desk: Desk, book: OrderBook, purchase: Order, awards: tuple[Award, ...]) -> dict[UnitId, Holding]:

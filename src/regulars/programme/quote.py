@@ -4,7 +4,7 @@ Invariant (law 13): a pure function of version, member, cart and time; the order
 no byte of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -16,12 +16,16 @@ from regulars.programme.basis import Basis, canonical
 from regulars.programme.decide import decide
 from regulars.programme.definition import Programme, Ready, Version
 from regulars.programme.dossier import EMPTY, Award
-from regulars.programme.entitlement import entitlement, situation_of, standing_of, view_of
+from regulars.programme.entitlement import entitlement, situation_of, standing_of, view_of, within_limits
 from regulars.programme.facts import Order, TimePassed, unsound
 from regulars.programme.mechanics import discounts, points
+from regulars.programme.mechanics.budget import Allowance
 from regulars.programme.member import MemberState, Situation
 from regulars.programme.reasons import Reason, Refusal
 from regulars.programme.stacking import Applied, Candidate, stack
+
+NOTHING_SAID: Mapping[str, int] = {}
+"""Of no capacity is it said what it has left."""
 
 
 class QuotedLine(msgspec.Struct, frozen=True):
@@ -66,11 +70,12 @@ class Priced(msgspec.Struct, frozen=True):
     silent: dict[RuleId, Reason] = {}
 
 
-def quote(programme: Programme, member: MemberState | None, cart: Order) -> Quote | Refusal:
+def quote(programme: Programme, member: MemberState | None, cart: Order, left: Mapping[str, int] = NOTHING_SAID) -> Quote | Refusal:
     """What ``cart`` (an order not yet placed; its ``placed_at`` is the moment asked about) would get.
 
     ``member`` None is a guest: what they would have as a new member. A refusal when the cart is impossible, when the member takes part no
-    more, when no version is in force or when the currency has no rate. What a limit has left is not known here: it is granted to the order.
+    more, when no version is in force or when the currency has no rate. ``left`` says what capacities have left, by name; one that is not
+    named has enough. Whoever orders first gets it: a quote sets nothing of it aside.
     """
     if wrong := unsound(cart):
         return Refusal(Reason.UNSOUND, cart.key, {"what": wrong})
@@ -89,10 +94,12 @@ def quote(programme: Programme, member: MemberState | None, cart: Order) -> Quot
     priced = discounted(version, cart, situation)
     order = priced.order
     basis = Basis(order, version.policies)
-    awards, perks = entitlement(version, order, situation, basis)
+    kept = within_limits(version, {}, *entitlement(version, order, situation, basis), Allowance(left))
+    awards, perks = kept.awards, kept.perks
     prices = shown_prices(cart)
     gave = {award.rule for award in awards} | {id for award in awards for id in award.multiples} | set(perks)
-    refusals = silent_rules(version, order, situation, basis, gave | {a.rule for a in priced.applied}, priced.silent)
+    lowered = {RuleId(refusal.subject) for refusal in kept.lowered}
+    refusals = silent_rules(version, order, situation, basis, gave | lowered | {a.rule for a in priced.applied}, priced.silent)
     return Quote(
         version=version.number,
         currency=cart.currency,
@@ -103,7 +110,7 @@ def quote(programme: Programme, member: MemberState | None, cart: Order) -> Quot
         spendable=tuple(spendable(version, member, order, purse) for purse in version.purses.values()),
         awards=tuple(sorted(awards, key=lambda award: award.rule)),
         perks=tuple(sorted(perks)),
-        refusals=tuple(Refusal(reason, rule) for rule, reason in sorted(refusals.items())),
+        refusals=(*kept.lowered, *(Refusal(reason, rule) for rule, reason in sorted(refusals.items()))),
     )
 
 

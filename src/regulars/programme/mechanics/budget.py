@@ -5,6 +5,7 @@ Invariant (law 6): an order never holds more of a capacity than was granted to i
 the limit says that it keeps it.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -47,7 +48,7 @@ class Allowance(msgspec.Struct, frozen=True):
     ``granted`` is what it added then (below zero: gave back), and nothing where it is silent.
     """
 
-    granted: dict[str, int]
+    granted: Mapping[str, int]
     is_recorded: bool = False
 
     def drawn(self, name: str, limit: Limit, wanted: int, held: int) -> int:
