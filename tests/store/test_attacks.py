@@ -253,6 +253,9 @@ async def lived(world: World) -> None:
     assert await seal_months(world.pool, world.clock, MERCHANT) == ["2026-05", "2026-06"]
     async with as_owner(world.url) as owner:
         await owner.execute("insert into import_run values (1, 'a run', 'orders.csv', 1, 1, 5, 5, true, 1)")
+        await owner.execute("insert into api_key values (1, 'k', 'till', 'shop', 'read', '\\x01', 1, null, null)")
+        await owner.execute("insert into attempt values (1, 1, 1, 'api', 'k', '127.0.0.1', 'ended', 1)")
+        await owner.execute("insert into answer values (1, 'shop', 'a key', '\\x01', 200, '\\x7b7d', 1)")
         await owner.execute("set session_replication_role = replica")
         for name, table in metadata.tables.items():
             others = ", ".join(column.name for column in table.columns if column.name != "merchant_id")

@@ -16,6 +16,17 @@ BLOCKS = 64
 """A lease is this part of what is free; a capacity of which less than ``BLOCKS`` squared is left is counted directly."""
 
 
+async def read_left(connection: Connection, merchant_id: int) -> dict[str, int]:
+    """What there is of each capacity of a merchant, leases included, as it is now."""
+    rows = await connection.fetch(
+        """select c.capacity, c.free + coalesce(sum(l.free), 0)::bigint
+            from capacity c left join capacity_lease l using (merchant_id, capacity)
+            where c.merchant_id = $1 group by c.capacity, c.free""",
+        merchant_id,
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 class Counters:
     """The counters that one transaction of a lane works on. They stay locked until it ends, and are locked in the order of their names."""
 

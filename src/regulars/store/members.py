@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from regulars.kernel.errors import NotFound, Problem
 from regulars.kernel.time import Instant
 from regulars.store.database import Connection
 from regulars.store.records import Snapshot, new_snapshot, read_snapshot, written
@@ -91,6 +92,31 @@ async def find_member(connection: Connection, merchant_id: int, member_id: int) 
         return None
     merchant_id, member_id, status, merged_into, seq, enrolled_at, snapshot = row
     return StoredMember(merchant_id, member_id, status, merged_into, seq, enrolled_at, read_snapshot(snapshot))
+
+
+class StandingNow(msgspec.Struct, frozen=True):
+    """How somebody stands, without a lock; one who was merged into another is that other. No snapshot: nobody."""
+
+    revision: int
+    member_id: int | None
+    snapshot: Snapshot | None
+
+
+async def read_standing(connection: Connection, merchant_id: int, member_id: int | None) -> StandingNow:
+    """A member (None: only the merchant's revision) in one statement. Raises ``NotFound`` for a merchant who is unknown."""
+    row = await connection.fetchrow(
+        """select a.revision, m.member_id, m.snapshot from merchant a
+            left join lateral (
+                select coalesce(x.merged_into, x.member_id) as id from member x where x.merchant_id = $1 and x.member_id = $2
+            ) w on true
+            left join lateral (select x.* from member x where x.merchant_id = $1 and x.member_id = w.id limit 1) m on true
+            where a.merchant_id = $1""",
+        merchant_id,
+        member_id,
+    )
+    if row is None:
+        raise NotFound(Problem(f"merchant {merchant_id}", "there is no such merchant", "`regulars programme publish FILE` sets one up"))
+    return StandingNow(row[0], row[1], None if row[2] is None else read_snapshot(row[2]))
 
 
 async def lock_member(connection: Connection, merchant_id: int, member_id: int) -> str | None:

@@ -66,6 +66,32 @@ seal = _table(
     _of(LargeBinary, "previous digest"),
     _numbers("recorded_at"),
 )
+api_key = _table(
+    "api_key",
+    "merchant_id key_id",
+    _numbers("merchant_id"),
+    _texts("key_id name source scopes"),
+    _of(LargeBinary, "digest"),
+    _numbers("created_at"),
+    _numbers("ends_at used_at", nullable=True),
+)
+attempt = _table(
+    "attempt",
+    "merchant_id attempt_id",
+    _numbers("merchant_id attempt_id minute"),
+    _texts("door subject address outcome"),
+    _numbers("times"),
+)
+answer = _table(
+    "answer",
+    "merchant_id source key",
+    _numbers("merchant_id"),
+    _texts("source key"),
+    _of(LargeBinary, "digest"),
+    _of(Integer, "status"),
+    _of(LargeBinary, "body"),
+    _numbers("recorded_at"),
+)
 import_run = _table(
     "import_run",
     "merchant_id run parts part",

@@ -34,6 +34,8 @@ OF_MERCHANTS = [
     "member",
     "identity_trace",
     "guest_order",
+    "api_key",
+    "answer",
 ]
 _HINT = "nobody owns these rows: restore their merchant or member, or find who wrote them"
 
