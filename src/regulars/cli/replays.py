@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from regulars.cli.orders import columns_of
 from regulars.cli.screen import Screen
+from regulars.flows.explaining import plain
 from regulars.flows.replays import Replay, explained_member, explained_order, run
 from regulars.kernel.errors import Invalid, Problem
 from regulars.kernel.money import Money
@@ -81,16 +82,6 @@ def explain(request: Replay, order: str | None, member: str | None, as_json: boo
         print(json.dumps([plain(passage) for passage in passages], indent=2, ensure_ascii=False))
     else:
         print_passages(Screen(), passages)
-
-
-def plain(passage: Passage) -> dict[str, Any]:
-    """A passage as data: key, arguments, the sentence, and what belongs under it."""
-    return {
-        "key": passage.text.key,
-        "args": {name: _argument(value) for name, value in passage.text.args.items()},
-        "text": speak(passage.text),
-        "details": [plain(detail) for detail in passage.details],
-    }
 
 
 def print_passages(screen: Screen, passages: Iterable[Passage]) -> None:
@@ -163,9 +154,3 @@ def _lines(passage: Passage, first: str = "", rest: str = "") -> Iterator[str]:
     for i, detail in enumerate(passage.details):
         is_last = i == len(passage.details) - 1
         yield from _lines(detail, rest + ("└── " if is_last else "├── "), rest + ("    " if is_last else "│   "))
-
-
-def _argument(value: Any) -> Any:
-    if isinstance(value, Money):
-        return {"minor": value.minor, "currency": value.currency}
-    return value if isinstance(value, (int, str)) else {"at": value.at, "zone": value.zone}

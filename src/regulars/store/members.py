@@ -4,6 +4,7 @@ Invariant: outside the vault nothing here names a person; identities are keyed h
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -90,8 +91,7 @@ async def find_member(connection: Connection, merchant_id: int, member_id: int) 
     )
     if row is None:
         return None
-    merchant_id, member_id, status, merged_into, seq, enrolled_at, snapshot = row
-    return StoredMember(merchant_id, member_id, status, merged_into, seq, enrolled_at, read_snapshot(snapshot))
+    return _member(row)
 
 
 class StandingNow(msgspec.Struct, frozen=True):
@@ -184,3 +184,20 @@ async def forget_identities(connection: Connection, merchant_id: int, member_ids
 async def forget_traces(connection: Connection, now: Instant) -> None:
     """Traces whose time is over go."""
     await connection.execute("delete from identity_trace where until <= $1", now)
+
+
+async def list_members(connection: Connection, merchant_id: int, after: int, limit: int) -> list[StoredMember]:
+    """The members of a merchant by id, those after one: a keyset page."""
+    rows = await connection.fetch(
+        """select merchant_id, member_id, status, merged_into, seq, enrolled_at, snapshot from member
+            where merchant_id = $1 and member_id > $2 order by member_id limit $3""",
+        merchant_id,
+        after,
+        limit,
+    )
+    return [_member(row) for row in rows]
+
+
+def _member(row: Any) -> StoredMember:
+    merchant_id, member_id, status, merged_into, seq, enrolled_at, snapshot = row
+    return StoredMember(merchant_id, member_id, status, merged_into, seq, enrolled_at, read_snapshot(snapshot))

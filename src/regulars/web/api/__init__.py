@@ -1,0 +1,1 @@
+"""What shop developers speak: orders, members, carts, value, programmes, keys."""
