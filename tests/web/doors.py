@@ -55,7 +55,7 @@ def in_doors(url: str, programme: Programme, story: Callable[[Doors], Awaitable[
         keyring = Keyring(b"a master secret for tests alone!")
         service = Service(world.url, world.pool, world.lane, world.programmes, world.clock, keyring)
         issued = await issue(world.pool, world.clock, MERCHANT, "tests", SOURCE, SCOPES, "tests")
-        async with opened(service, buckets or Buckets(10_000, 100_000)) as app:
+        async with opened(service, buckets or Buckets(10_000, 100_000), Buckets(10_000, 100_000)) as app:
             transport = httpx.ASGITransport(app=app)
             headers = bearer(issued.secret)
             async with httpx.AsyncClient(transport=transport, base_url="http://shop.test", headers=headers) as client:

@@ -37,14 +37,17 @@ _CODES = {
 }
 
 
+_STRANGERS = (1.0, 60)
+"""Keys a second and address that may be tried in vain."""
+
+
 class Application:
     """ASGI: opens the service when the server starts, and closes it after the last answer."""
 
-    def __init__(self, config: Config | None = None, rate: float = 100.0, burst: int = 200) -> None:
-        """``rate`` requests a second and key come back, up to ``burst``."""
+    def __init__(self, config: Config | None = None, per_second: float = 200, burst: int = 400) -> None:
+        """``per_second`` requests of a key come back, up to ``burst``."""
         self._config = config
-        self._rates = Buckets(rate, burst)
-        self._opened: contextlib.AsyncExitStack | None = None
+        self._rates = Buckets(per_second, burst)
         self._app: App | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,21 +62,21 @@ class Application:
         await receive()
         async with contextlib.AsyncExitStack() as stack:
             service = await stack.enter_async_context(open_service(self._config or read_config()))
-            self._app = await stack.enter_async_context(opened(service, self._rates))
+            self._app = await stack.enter_async_context(opened(service, self._rates, Buckets(*_STRANGERS)))
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
 
 @contextlib.asynccontextmanager
-async def opened(service: Service, rates: Buckets | None = None) -> AsyncIterator[App]:
+async def opened(service: Service, rates: Buckets, strangers: Buckets) -> AsyncIterator[App]:
     """The application upon a service that is running; who came is written down until the end."""
     doorkeeper = Doorkeeper(service.pool, service.clock)
     figures = Figures()
     app = _litestar(House(service, doorkeeper), figures)
     writing = asyncio.create_task(doorkeeper.keep_writing())
     try:
-        yield Door(app, doorkeeper, figures, rates or Buckets(100.0, 200), Buckets(1.0, 60))  # type: ignore[arg-type]
+        yield Door(app, doorkeeper, figures, rates, strangers)  # type: ignore[arg-type]
     finally:
         writing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
