@@ -37,7 +37,7 @@ async def a_lively_shop(world: World) -> tuple[int, int, int]:
     await buy(world, anna, "a3", 50_000)
     soon = Instant(world.clock.now() + 6 * HOUR)
     await world.wallet.hold(anna, "h-captured", "shop:a4", POINTS, 40, 50_000, soon)
-    await world.wallet.capture(anna, "h-captured", 30)
+    await world.wallet.capture(anna, "h-captured", "h-captured", 30)
     await world.wallet.hold(anna, "h-open", "shop:a5", POINTS, 25, 50_000, Instant(soon + 400 * DAY))
     await buy(world, ben, "b1", 40_000)
     await world.pairs.merge(anna, ben, "eva")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -15,6 +16,7 @@ from equality import differing_members, remembered
 from servers import rows
 from world import MERCHANT, World, in_world
 
+from regulars.flows import imports
 from regulars.flows.importer import Import, Imported
 from regulars.flows.imports import run
 from regulars.flows.people import Identity
@@ -171,6 +173,25 @@ def test_an_import_that_was_killed_goes_on_where_it_was(memory: str, tmp_path: P
     assert rows(memory, "select count(*)::int from order_book") == [(orders,)]
     assert rows(memory, "select count(*)::int from fact where kind = 'order_stated'") == [(orders,)]
     assert rows(memory, "select bool_and(is_done) from import_run") == [(True,)]
+
+
+def test_a_portion_whose_commit_was_not_heard_of_counts_once(memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "orders.csv"
+    lines = [f"{n},{n},2025-01-10 09:15,TEA,1,10.00" for n in range(20)]
+    file.write_text("\n".join(["customer,order,date,sku,quantity,price", *lines]))
+    in_world(memory, a_programme(), settled)
+    monkeypatch.setattr(imports, "ORDERS", 10)
+    taken, fails = imports._take, iter([True, False, False, False, False, True])
+
+    async def unheard(*args: Any) -> None:
+        await taken(*args)
+        if next(fails, False):
+            raise ConnectionResetError("the answer to the commit is lost")
+
+    monkeypatch.setattr(imports, "_take", unheard)
+    done = run(Import(MERCHANT, file, processes=1), memory, KEYRING)
+    assert done.new_members == 20
+    assert rows(memory, "select members_done, orders_done, is_done from import_run") == [(20, 20, True)]
 
 
 def importing(url: str, file: Path) -> "subprocess.Popen[bytes]":

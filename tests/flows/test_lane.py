@@ -8,16 +8,18 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import msgspec
 import pytest
-from builders import POINTS, a_line, a_programme, an_order, by_hand, capturing, changed, holding, paying, stated
+from builders import POINTS, a_line, a_programme, an_order, by_hand, capturing, changed, holding, paying, purchase_rule, stated
 from servers import execute
 from world import MERCHANT, World, in_world
 
+from regulars import verify
 from regulars.flows.commands import Command, Outcome
 from regulars.flows.lane import Lane
 from regulars.flows.patience import Unavailable
 from regulars.flows.programmes import Programmes
 from regulars.flows.refold import Refolder
 from regulars.flows.settle import Told
+from regulars.flows.wallet import Wallet
 from regulars.kernel.errors import NotFound
 from regulars.kernel.ids import FactId
 from regulars.kernel.time import DAY, HOUR, Instant
@@ -144,7 +146,7 @@ def test_commands_of_one_member_are_done_in_the_order_in_which_they_came(memory:
         outcomes = await asyncio.gather(*(world.wallet.adjust(anna, f"gift-{n}", POINTS, 1, "goodwill") for n in range(30)))
         assert [outcome.accounts[POINTS].active for outcome in outcomes] == list(range(1, 31))
         keys = await world.rows("select key from fact order by seq")
-        assert [row["key"] for row in keys] == [f"value_adjusted/gift-{n}" for n in range(30)]
+        assert [row["key"] for row in keys] == [f"value_adjusted/shop:gift-{n}" for n in range(30)]
 
     in_world(memory, a_programme(), story)
 
@@ -433,5 +435,89 @@ def test_an_order_that_is_paid_after_it_was_stated_keeps_its_lines(memory: str) 
         captured = await world.take(anna, capturing("hold-1", now))
         assert captured.record.granted == 30
         assert await lines(world) == ["cup", "tea"]
+
+    in_world(memory, a_programme(), story)
+
+
+# --- what the lane refuses ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ahead", "is_taken"), [(4 * HOUR // 60, True), (HOUR, False), (5 * DAY, False)])
+def test_what_has_not_happened_yet_is_refused_but_for_the_difference_of_clocks(memory: str, ahead: int, is_taken: bool) -> None:
+    async def story(world: World) -> None:
+        anna = await world.member()
+        outcome = await world.take(anna, stated(an_order("1", world.clock.now() + ahead, a_line(price=10_000))))
+        assert (outcome.refusal is None) is is_taken
+        assert is_taken or outcome.refusal.reason is Reason.IN_FUTURE  # type: ignore[union-attr]
+        assert await world.rows("select count(*)::int from fact") == [(int(is_taken),)]
+
+    in_world(memory, a_programme(), story)
+
+
+def test_a_capture_that_was_refused_may_be_asked_again_under_another_key(memory: str) -> None:
+    async def story(world: World) -> None:
+        anna = await world.member()
+        await world.give(anna, 100)
+        early = await world.wallet.capture(anna, "c1", "h")
+        assert early.refusal is not None
+        await world.wallet.hold(anna, "h", "shop:1", POINTS, 50, 1_000, Instant(world.clock.now() + DAY))
+        too_much = await world.wallet.capture(anna, "c2", "h", 51)
+        assert too_much.refusal is not None
+        captured = await world.wallet.capture(anna, "c3", "h", 50)
+        assert (captured.refusal, captured.accounts[POINTS]) == (None, Standing(active=50, seq=captured.accounts[POINTS].seq))
+
+    in_world(memory, a_programme(), story)
+
+
+def test_an_order_that_grows_beyond_what_a_limit_has_left_keeps_what_it_had(memory: str) -> None:
+    extra = {"id": "extra", "award": {"unit": "points", "rate": "0.5"}, "limit": {"units": 90}}
+
+    async def story(world: World) -> None:
+        anna = await world.member()
+        order = an_order("1", world.clock.now(), a_line(price=200))
+        await world.take(anna, stated(order))
+        await world.take(anna, stated(changed(order, a_line(price=24_600)), world.clock.now()))
+        assert (await world.past(anna)).snapshot.accounts[POINTS].active == 246 + 1
+        report = await verify.run(world.url, MERCHANT, lambda *_: None)
+        assert [finding for check in report.checks for finding in check.findings] == []
+
+    in_world(memory, a_programme(rules=[purchase_rule(), extra]), story)
+
+
+def test_an_order_number_with_a_mark_is_not_a_later_state_of_another_order(memory: str) -> None:
+    async def story(world: World) -> None:
+        anna, ben = await world.members(2)
+        now = world.clock.now()
+        order = an_order("1001", now, a_line(price=10_000))
+        await world.take(anna, stated(order))
+        other = await world.take(ben, stated(an_order("1001#2", now, a_line(price=5_000))))
+        assert (other.refusal, other.accounts[POINTS].active) == (None, 50)
+        back = await world.take(anna, stated(changed(order), world.clock.now()))
+        assert (back.refusal, back.accounts[POINTS].active) == (None, 0)
+        percent = await world.take(ben, stated(an_order("1001%232", now, a_line(price=5_000))))
+        assert percent.refusal is None
+
+    in_world(memory, a_programme(), story)
+
+
+@pytest.mark.parametrize(("amount", "reason"), [(10**19, "sorry"), (-(10**19), "sorry"), (5, "nul \x00"), (5, "half \ud800")])
+def test_what_no_memory_can_keep_is_refused_in_words(memory: str, amount: int, reason: str) -> None:
+    async def story(world: World) -> None:
+        anna = await world.member()
+        outcome = await world.wallet.adjust(anna, "key", POINTS, amount, reason)
+        assert outcome.refusal is not None
+        assert outcome.refusal.reason is Reason.UNSOUND
+
+    in_world(memory, a_programme(), story)
+
+
+def test_two_who_give_by_hand_under_one_key_give_two_lots(memory: str) -> None:
+    async def story(world: World) -> None:
+        anna = await world.member()
+        for source in ("shop", "till"):
+            await Wallet(world.lane, MERCHANT, source, "eva").adjust(anna, "gift", POINTS, 10, "sorry")
+            await world.later(40 * DAY)
+        lots = await world.rows("select lot, active from lot order by lot")
+        assert [tuple(row) for row in lots] == [("adjustment:shop:gift:points", 10), ("adjustment:till:gift:points", 10)]
 
     in_world(memory, a_programme(), story)

@@ -172,8 +172,7 @@ def test_a_merge_that_is_undone_at_once_leaves_both_as_they_were(memory: str) ->
         assert [await state(world, one) for one in (anna, ben)] == before
         assert await between(world) == 0
         assert [await world.stands(one) for one in (anna, ben)] == [True, True]
-        with pytest.raises((Invalid, NotFound)):
-            await world.pairs.undo(anna, merge, "eva")
+        await world.pairs.undo(anna, merge, "eva")  # asked again, it is done
         assert [await state(world, one) for one in (anna, ben)] == before
 
     in_world(memory, of_short_lives(), story)
@@ -211,6 +210,53 @@ def test_a_merge_undone_after_orders_returns_and_spending_keeps_all_value(memory
         assert await world.stands(ben)
 
     in_world(memory, of_short_lives(), story)
+
+
+def test_a_return_of_the_past_that_is_told_after_a_merge_is_a_return(memory: str) -> None:
+    async def story(world: World) -> None:
+        anna, ben = await world.members(2)
+        order = await buy(world, ben, "1", 10_000)
+        await world.later(DAY)
+        returned_at = world.clock.now()
+        await world.later(DAY)
+        await world.pairs.merge(anna, ben, "eva")
+        late = msgspec.structs.replace(stated(changed(order, a_line(price=4_000)), returned_at), entry="history")
+        outcome = await world.take(ben, late)
+        assert (outcome.refusal, outcome.accounts[POINTS].active) == (None, 40)
+        assert await world.stands(anna)
+
+    in_world(memory, a_programme(), story)
+
+
+def test_two_who_have_something_under_one_name_are_not_merged_and_hear_what(memory: str) -> None:
+    async def story(world: World) -> None:
+        anna, ben = await world.members(2)
+        await world.give(anna, 100)
+        await world.give(ben, 100)
+        await world.wallet.redeem(ben, "pay", "shop:77", POINTS, 60, 1_000)
+        await buy(world, anna, "77", 2_000)
+        with pytest.raises(Invalid, match="order shop:77: both members have something under this name"):
+            await world.pairs.merge(anna, ben, "eva")
+        assert [await world.stands(one) for one in (anna, ben)] == [True, True]
+
+    in_world(memory, a_programme(), story)
+
+
+def test_who_returns_while_merged_stands_no_higher_when_it_is_undone(memory: str) -> None:
+    async def story(world: World) -> None:
+        anna, ben = await world.members(2)
+        order = await buy(world, ben, "1", 20_000)
+        await buy(world, ben, "2", 1_000)
+        merge = await world.pairs.merge(anna, ben, "eva")
+        await world.take(ben, stated(changed(order), world.clock.now()))
+        for _ in range(2):  # asked again, it is done already
+            await world.pairs.undo(anna, merge, "eva")
+        member = (await world.past(ben)).snapshot.member
+        assert (member.tiers, member.spend) == ({"status": "basic"}, 1_000)
+        assert await world.stands(ben)
+
+    levels = {"status": {"levels": [{"id": "basic", "from": 0}, {"id": "gold", "from": "150.00"}]}}
+    in_world(memory, a_programme(tiers=levels), story)
 
 
 def test_only_the_last_merge_is_undone_first(memory: str) -> None:

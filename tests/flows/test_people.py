@@ -1,6 +1,7 @@
 """People: one person is one member however often and however they enrol, and who leaves is served as the law says."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from builders import POINTS, a_line, a_programme, a_unit, an_order, changed, stated
@@ -62,6 +63,17 @@ def test_nobody_enrols_by_nothing(memory: str, identities: list[Identity]) -> No
         with pytest.raises(Invalid):
             await world.people.enrol(identities)
         assert await world.rows("select from member") == []
+
+    in_world(memory, a_programme(), story)
+
+
+@pytest.mark.parametrize("number", ["n/a", "-", "none", "123", "+", "1" * 40])
+def test_a_number_that_cannot_be_called_makes_nobody_known(memory: str, number: str) -> None:
+    async def story(world: World) -> None:
+        for name in ("anna", "ben"):
+            with pytest.raises(Invalid, match=r"no number that can be called|it is empty"):
+                await world.people.enrol([Identity("email", f"{name}@example.org"), Identity("phone", number)])
+            assert await world.people.find(Identity("email", f"{name}@example.org")) is None
 
     in_world(memory, a_programme(), story)
 
@@ -263,6 +275,28 @@ def test_an_order_of_another_member_is_not_attached(memory: str) -> None:
         assert outcome.refusal.reason is Reason.OF_ANOTHER_MEMBER
         assert (await world.past(anna)).snapshot.accounts == {}
         assert (await world.past(ben)).snapshot.accounts[POINTS].active == 100
+
+    in_world(memory, a_programme(), story)
+
+
+def test_a_guests_return_that_is_told_while_the_order_is_attached_is_not_lost(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(world: World) -> None:
+        anna = await world.member()
+        order = an_order("1", world.clock.now(), a_line(price=10_000))
+        await keep_guest_order(world.pool, world.clock, MERCHANT, order, order.placed_at)
+        told = world.lane.take
+
+        async def and_meanwhile(command: Any) -> Any:
+            monkeypatch.setattr(world.lane, "take", told)
+            returned = changed(order)
+            await keep_guest_order(world.pool, world.clock, MERCHANT, returned, world.clock.now())
+            return await told(command)
+
+        monkeypatch.setattr(world.lane, "take", and_meanwhile)
+        outcomes = await attach_order(world.pool, world.lane, MERCHANT, anna, "shop", "1", "eva")
+        assert [outcome.refusal for outcome in outcomes] == [None, None]
+        assert (await world.past(anna)).snapshot.accounts[POINTS].active == 0
+        assert await world.rows("select count(*)::int from guest_order") == [(0,)]
 
     in_world(memory, a_programme(), story)
 

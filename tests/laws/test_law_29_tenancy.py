@@ -67,8 +67,8 @@ def test_two_merchants_of_one_lane_and_one_batch_share_every_id_and_nothing_else
         until = Instant(now + DAY)
         held = await asyncio.gather(*(wallet.hold(7, "h", "shop:2", POINTS, 60, 10_000, until) for wallet in wallets))
         assert [one.accounts[POINTS].active for one in held] == [40, 245]
-        await wallets[0].release(7, "h")
-        captured = await wallets[1].capture(7, "h")
+        await wallets[0].release(7, "h", "h")
+        captured = await wallets[1].capture(7, "h", "h")
         assert (captured.record.granted, captured.accounts[POINTS].held) == (60, 0)
         again = await both(7, stated(order))
         assert [one.is_duplicate for one in again] == [True, True]
@@ -205,7 +205,7 @@ def test_each_change_by_hand_has_one_record_and_what_members_do_themselves_has_n
         assert await recorded(buy(world, anna, "1", 10_000)) == []
         assert await recorded(world.wallet.redeem(anna, "r", "shop:2", POINTS, 10, 1_000)) == []
         assert await recorded(world.wallet.hold(anna, "h", "shop:3", POINTS, 10, 1_000, Instant(world.clock.now() + DAY))) == []
-        assert await recorded(world.wallet.release(anna, "h")) == []
+        assert await recorded(world.wallet.release(anna, "h", "h")) == []
         suspended = ("eva", "status_changed", one, "under review")
         assert await recorded(change(world.lane, anna, "s1", "suspended", "under review", "eva")) == [suspended]
         assert await recorded(change(world.lane, anna, "s1", "suspended", "under review", "eva")) == []

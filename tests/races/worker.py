@@ -113,9 +113,9 @@ class Caller:
                 held = self._wallet.hold(member, id, f"held:{id}", POINTS, dice.randint(5, 60), 10_000, until)
                 return f"value_held/{id}", member, held
             case "capture":
-                return f"hold_captured/{id}", member, self._wallet.capture(member, id)
+                return f"hold_captured/{id}", member, self._wallet.capture(member, id, id)
             case "release":
-                return f"hold_released/{id}", member, self._wallet.release(member, id)
+                return f"hold_released/{id}", member, self._wallet.release(member, id, id)
             case _:
                 amount = dice.randint(10, 90) if kind == "give" else -5
                 return f"value_adjusted/{id}", member, self._wallet.adjust(member, id, POINTS, amount, "goodwill")

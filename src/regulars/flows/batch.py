@@ -7,7 +7,19 @@ from collections.abc import Sequence
 
 import msgspec
 
-from regulars.flows.commands import Command, Outcome, counts_anew, dossier, is_late, is_strangers, key_for, known, placed, taken
+from regulars.flows.commands import (
+    Command,
+    Outcome,
+    counts_anew,
+    dossier,
+    from_the_future,
+    is_late,
+    is_strangers,
+    key_for,
+    known,
+    placed,
+    taken,
+)
 from regulars.flows.programmes import Programmes
 from regulars.flows.settle import Seat
 from regulars.gateways.clock import Clock
@@ -98,6 +110,8 @@ class BatchDesk:
         if (answer := await known(connection, command, found, snapshot)) is not None:
             return answer
         programme = await self._programmes.of(connection, command.merchant_id, found.revision)
+        if refusal := from_the_future(programme, command.fact, now):
+            return Outcome(command.member_id, refusal=refusal, accounts=snapshot.accounts)
         fact = placed(command.fact, now, snapshot.member, snapshot.last)
         if isinstance(fact, TimePassed):
             current = programme.at(now) or programme.versions[0]

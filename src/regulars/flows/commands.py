@@ -7,7 +7,8 @@ import msgspec
 
 from regulars.flows.settle import Told
 from regulars.kernel.ids import UnitId
-from regulars.kernel.time import Instant
+from regulars.kernel.time import MINUTE, Instant
+from regulars.programme.decide import inadmissible
 from regulars.programme.definition import Programme
 from regulars.programme.dossier import Dossier, HoldEnd
 from regulars.programme.facts import Fact, OrderStated, Place, Remembered, StatusChanged, TimePassed, fact_order, in_its_place
@@ -16,6 +17,9 @@ from regulars.programme.reasons import Reason, Refusal
 from regulars.store.database import Connection
 from regulars.store.records import Record, Snapshot, Standing, read_book, read_record, written_fact
 from regulars.store.snapshot import Found, Wanted, read_answer, wanted
+
+CLOCKS_DIFFER = 5 * MINUTE
+"""What a shop dates so little ahead of us is of now: its clock is not ours."""
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -75,6 +79,13 @@ def key_for(command: Command, found: Found) -> str:
     """The business key under which a new fact is remembered: of an order's first state the order's own, of others with their sequence."""
     names = command.wanted
     return (names.key if names.first_key is None or found.first is not None else names.first_key) or ""
+
+
+def from_the_future(programme: Programme, fact: Fact, now: Instant) -> Refusal | None:
+    """Why evidence that is dated further ahead than clocks differ is not taken, where the programme refuses it."""
+    if not isinstance(fact, OrderStated) or fact.entry != "live" or fact.occurred_at <= now + CLOCKS_DIFFER:
+        return None
+    return inadmissible(programme, msgspec.structs.replace(fact, recorded_at=now))
 
 
 def placed(fact: Fact, now: Instant, member: MemberState, last: Place) -> Fact:

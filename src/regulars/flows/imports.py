@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -25,7 +25,7 @@ from regulars.gateways.keys import Keyring
 from regulars.gateways.orderfiles import OrderFile
 from regulars.kernel.errors import Invalid, Problem
 from regulars.programme.history import History
-from regulars.store.database import open_pool, working_for
+from regulars.store.database import Connection, open_pool, working_for
 from regulars.store.imports import advance_run, begin_run, end_run
 
 ORDERS = 2000
@@ -116,15 +116,19 @@ async def _part(request: Import, url: str, keyring: Keyring, name: str, part: in
         async with working_for(pool, [request.merchant_id]) as connection:
             skipped = await begin_run(connection, request.merchant_id, name, request.orders.name, part, parts, clock.now())
         importer.done.resumed_members = skipped
-        orders = 0
+        members = orders = 0
         for portion in _portions(importer.histories(part, parts)):
+            members += len(portion)
             orders += sum(len(history.orders) for history in portion)
             if skipped >= len(portion):
                 skipped -= len(portion)
             else:
                 fresh = portion[skipped:]
                 skipped = 0
-                await patiently(partial(_take, pool, importer, fresh, name, part, parts), _PATIENCE_SECONDS)
+                behind = partial(
+                    advance_run, merchant_id=request.merchant_id, run=name, part=part, parts=parts, members=members, orders=orders
+                )
+                await patiently(partial(_take, pool, importer, fresh, behind), _PATIENCE_SECONDS)
             report(orders)
         async with working_for(pool, [request.merchant_id]) as connection:
             await end_run(connection, request.merchant_id, name, part, parts)
@@ -133,14 +137,13 @@ async def _part(request: Import, url: str, keyring: Keyring, name: str, part: in
         await pool.close()
 
 
-async def _take(pool: asyncpg.Pool, importer: "Importer", portion: list[History], name: str, part: int, parts: int) -> None:
+async def _take(pool: asyncpg.Pool, importer: Importer, portion: list[History], behind: Callable[[Connection], Awaitable[None]]) -> None:
     """One portion in one transaction; what it counted counts only when it is committed."""
     before = msgspec.json.encode(importer.done)
     try:
         async with working_for(pool, [importer.merchant_id]) as connection:
             await importer.take(connection, portion)
-            count = sum(len(history.orders) for history in portion)
-            await advance_run(connection, importer.merchant_id, name, part, parts, len(portion), count)
+            await behind(connection)
     except BaseException:
         importer.done = msgspec.json.decode(before, type=Imported)
         raise

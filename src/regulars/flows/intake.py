@@ -48,5 +48,7 @@ async def attach_order(
     if any(outcome.refusal is not None for outcome in outcomes):
         return outcomes  # it stays a guest's, and may be attached when what stood against it is gone
     async with working_for(pool, [merchant_id]) as connection:
-        await remove_guest_order(connection, merchant_id, source, order_id)
+        told_meanwhile = await remove_guest_order(connection, merchant_id, source, order_id, [order.sequence for order, _ in states])
+    if told_meanwhile:
+        outcomes += await attach_order(pool, lane, merchant_id, member_id, source, order_id, actor)
     return outcomes

@@ -26,7 +26,7 @@ from regulars.store.database import Connection, working_for
 from regulars.store.histories import read_books, read_facts
 from regulars.store.keys import key_of
 from regulars.store.members import absorbed_members
-from regulars.store.pairs import move_back, move_over, origins
+from regulars.store.pairs import in_both, move_back, move_over, origins
 from regulars.store.records import read_snapshot
 from regulars.store.sheet import Sheet
 from regulars.store.snapshot import Found, Wanted, take_snapshot
@@ -67,6 +67,9 @@ class Pairs:
             if isinstance(facts, Refusal):
                 raise _not_possible(facts)
             books = await read_books(connection, self._merchant_id, absorbed)
+            if shared := await in_both(connection, self._merchant_id, survivor, absorbed):
+                hint = "let the hold end, or take the value back that was paid for an order of the other one, and merge then"
+                raise Invalid(Problem(shared, "both members have something under this name, which cannot become one", hint))
             self._post(programme, seats, facts, Told("", actor, why=reason), joined_first=True, books=books)
             seats[1].merged_into = survivor
             await _write(seats, sheet, connection)
@@ -79,6 +82,8 @@ class Pairs:
             merged = next((fact for fact in known if isinstance(fact, MemberMerged) and fact.id == merge), None)
             if merged is None:
                 raise NotFound(Problem(f"merge {merge}", f"nobody was merged into member {survivor} by it", "`member show` lists merges"))
+            if any(isinstance(fact, MergeUndone) and fact.merge == merge for fact in known):
+                return  # asked again
             absorbed = int(merged.absorbed.id)
             one, other = await self._both(connection, survivor, absorbed)
             programme, seats, sheet = await self._seats(connection, (survivor, one), (absorbed, other))

@@ -39,6 +39,7 @@ from regulars.store.members import (
 from regulars.store.sheet import Moved
 
 _GONE = ("erased", "merged")
+_PHONE = re.compile(r"^\+?[0-9]{5,15}$")
 _PATIENCE_SECONDS = 8
 
 TRACE = 365 * DAY
@@ -100,8 +101,11 @@ class People:
         if not known_by:
             raise Invalid(Problem("identities", "nobody is known by nothing", "give an e-mail, a phone or the shop's customer number"))
         for identity in known_by:
-            if not identity.value.strip():
+            if not identity.value.strip() or not identity.plain:
                 raise Invalid(Problem(f"identities.{identity.kind}", "it is empty", "leave it out"))
+            if identity.kind == "phone" and not _PHONE.match(identity.plain):
+                hint = "write it with its country, as +48 600 100 200, or leave it out"
+                raise Invalid(Problem("identities.phone", f"{identity.value!r} is no number that can be called", hint))
         return await patiently(lambda: self._enrol(known_by, profile or {}), _PATIENCE_SECONDS)
 
     async def _enrol(self, known_by: Sequence[Identity], profile: Mapping[str, str]) -> int:

@@ -13,6 +13,7 @@ from regulars.kernel.errors import Invalid, NotFound, Problem
 from regulars.kernel.time import BEGINNING, SECOND, Instant
 from regulars.programme.definition import Programme, Version, document, plain
 from regulars.store.audits import insert_audit
+from regulars.store.capacities import Counters
 from regulars.store.database import Connection, working_for
 from regulars.store.programmes import (
     Stored,
@@ -87,7 +88,9 @@ async def publish(pool: asyncpg.Pool, clock: Clock, merchant_id: int, version: i
         assert programme is not None
         await publish_draft(connection, merchant_id, version, applies_from, actor)
         await settle_statuses(connection, merchant_id, now)
-        for capacity, most in programme.latest.capacities.items():
+        limits = programme.latest.capacities
+        await Counters(connection, "publish").gather((merchant_id, capacity) for capacity in limits)  # what lanes leased comes back first
+        for capacity, most in limits.items():
             await set_capacity(connection, merchant_id, capacity, most)
         after = {"version": version, "applies_from": applies_from}
         await insert_audit(connection, merchant_id, now, actor, "programme.publish", f"version {version}", reason, None, after)

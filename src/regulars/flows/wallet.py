@@ -31,17 +31,19 @@ class Wallet:
         """Set ``amount`` units aside for an order until an instant."""
         return await self._take(member_id, ValueHeld(FactId(hold), hold, order_key, unit, amount, payable, until, _NOW, _NOW))
 
-    async def capture(self, member_id: int, hold: str, amount: int | None = None) -> Outcome:
-        """The hold pays its order, all of it or ``amount``; the rest is released."""
-        return await self._take(member_id, HoldCaptured(FactId(hold), hold, amount, _NOW, _NOW))
+    async def capture(self, member_id: int, key: str, hold: str, amount: int | None = None) -> Outcome:
+        """The hold pays its order, all of it or ``amount``; the rest is released. Refused, it may be asked again under another key."""
+        return await self._take(member_id, HoldCaptured(FactId(key), hold, amount, _NOW, _NOW))
 
-    async def release(self, member_id: int, hold: str) -> Outcome:
+    async def release(self, member_id: int, key: str, hold: str) -> Outcome:
         """The hold is given up."""
-        return await self._take(member_id, HoldReleased(FactId(hold), hold, _NOW, _NOW))
+        return await self._take(member_id, HoldReleased(FactId(key), hold, _NOW, _NOW))
 
     async def adjust(self, member_id: int, key: str, unit: UnitId, amount: int, reason: str) -> Outcome:
-        """Give or take units by hand, for a ``reason``; leaves an audit record."""
-        return await self._take(member_id, ValueAdjusted(FactId(key), unit, amount, reason, self._told.actor, _NOW, _NOW))
+        """Give or take units by hand, for a ``reason``; leaves an audit record. Its lot bears key and source."""
+        return await self._take(
+            member_id, ValueAdjusted(FactId(f"{self._told.source}:{key}"), unit, amount, reason, self._told.actor, _NOW, _NOW)
+        )
 
     async def _take(self, member_id: int, fact: Fact) -> Outcome:
         return await self._lane.take(Command(self._merchant_id, member_id, fact, self._told))

@@ -15,6 +15,7 @@ from regulars.programme.desk import Desk
 from regulars.programme.dossier import Dossier, HoldEnd, OrderBook
 from regulars.programme.effects import Effect
 from regulars.programme.facts import (
+    MOST,
     Fact,
     HoldCaptured,
     HoldReleased,
@@ -30,6 +31,7 @@ from regulars.programme.facts import (
     ValueHeld,
     ValueRedeemed,
     unsound,
+    unsound_words,
 )
 from regulars.programme.member import MemberState
 from regulars.programme.orders import take_order
@@ -123,7 +125,9 @@ def inadmissible(programme: Programme, fact: Remembered) -> Refusal | None:
         return Refusal(Reason.UNSOUND, fact.id, {"what": "placed_at"})
     if isinstance(fact, ValueHeld) and not _CALENDAR[0] <= fact.expires_at <= _CALENDAR[1]:
         return Refusal(Reason.UNSOUND, fact.id, {"what": "expires_at"})
-    if isinstance(fact, ValueAdjusted) and not fact.amount:
+    if not isinstance(fact, OrderStated) and (wrong := unsound_words(fact)):
+        return Refusal(Reason.UNSOUND, "", {"what": wrong})
+    if isinstance(fact, ValueAdjusted) and not 0 < abs(fact.amount) <= MOST:
         return Refusal(Reason.UNSOUND, fact.id, {"what": "amount"})
     version = programme.at(min(fact.occurred_at, fact.recorded_at))
     if version is None or (isinstance(fact, OrderStated) and programme.at(fact.order.placed_at) is None):

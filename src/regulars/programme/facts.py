@@ -90,11 +90,11 @@ def unsound(order: Order) -> str:
         return "discount" if order.discount < 0 else "refunded"
     if ":" in order.source or order.source == "adjustment":  # lots are named by the order or adjustment that opened them
         return "source"
-    if order.scale > _MOST or order.discount > _MOST or order.refunded > _MOST or order.sequence > _MOST:
+    if order.scale > MOST or order.discount > MOST or order.refunded > MOST or order.sequence > MOST:
         return "amount"
-    for line in order.lines if not 0 <= _lowest_sign(order) <= _MOST or _every_bit(order) > _MOST else ():
+    for line in order.lines if not 0 <= _lowest_sign(order) <= MOST or _every_bit(order) > MOST else ():
         figures = (line.quantity, line.amount, line.discount, line.cost, line.tax)
-        if not all(0 <= figure <= _MOST for figure in figures[:4]) or abs(line.tax) > _MOST:
+        if not all(0 <= figure <= MOST for figure in figures[:4]) or abs(line.tax) > MOST:
             return f"lines.{line.id}"
     ids = {line.id for line in order.lines}
     if len(ids) < len(order.lines):
@@ -114,7 +114,7 @@ def _texts(order: Order) -> str:
     return "".join(parts)
 
 
-_MOST = 2**53
+MOST = 2**53
 """No figure of an order is larger; sums of many orders still fit the books."""
 
 
@@ -297,6 +297,16 @@ def kind_of(fact: Fact) -> str:
     """The kind of a fact, as its stored form names it."""
     return str(type(fact).__struct_config__.tag)
 
+
+def unsound_words(fact: Remembered) -> str:
+    """The first text of a commitment that no memory can keep; empty when all may be."""
+    for name in ("id", "order_key", "unit", "hold", "reason", "actor"):
+        if _UNKEPT.search(str(getattr(fact, name, ""))):
+            return name
+    return ""
+
+
+_UNKEPT = re.compile("[\x00\ud800-\udfff]")
 
 Place = tuple[Instant, str, int, str]
 """Where a fact stands among those of its member."""

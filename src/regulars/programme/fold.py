@@ -149,11 +149,14 @@ def _in_order(facts: list[Remembered], joined: Joined) -> list[tuple[Instant, Re
 
 
 def _comes_after(fact: Remembered, bringer: Remembered, brought: Mapping[str, OrderBook]) -> bool:
-    """Whether ``fact`` was heard after what brought its order; of somebody who stands again, all evidence heard since comes after it, for
-    what the merge took and gave back is settled."""
+    """Whether ``fact`` was heard after what brought its order: a later state of it was, whatever the clocks say. Of somebody who stands
+    again, all evidence heard since comes after it, for what the merge took and gave back is settled."""
+    book = brought.get(_order_of(fact) or "")
+    if isinstance(fact, OrderStated) and book is not None and book.state is not None and fact.order.sequence > book.state.sequence:
+        return True
     if fact.recorded_at < bringer.recorded_at:
         return False
-    return _order_of(fact) in brought or (isinstance(bringer, MergeRestored) and isinstance(fact, OrderStated))
+    return book is not None or (isinstance(bringer, MergeRestored) and isinstance(fact, OrderStated))
 
 
 def _order_of(fact: Remembered) -> str | None:

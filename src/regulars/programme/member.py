@@ -42,18 +42,19 @@ class Hold(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Joined(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A merge that may be undone: what the member would be without it."""
+    """A merge that may be undone: what the member would be without it; ``spend`` is what it was then."""
 
     merge: FactId
     tiers: dict[str, str] = {}
     first_order_at: Instant | None = None
     last_order_at: Instant | None = None
+    spend: int = 0
 
     def with_order(self, placed_at: Instant) -> "Joined":
         """The same after an order of the member's own."""
         first = placed_at if self.first_order_at is None else min(self.first_order_at, placed_at)
         last = placed_at if self.last_order_at is None else max(self.last_order_at, placed_at)
-        return Joined(self.merge, self.tiers, first, last)
+        return Joined(self.merge, self.tiers, first, last, self.spend)
 
 
 def _epoch() -> int:

@@ -13,7 +13,7 @@ from regulars.kernel.ids import FactId, UnitId
 from regulars.kernel.time import NEVER, Instant
 from regulars.ledger.accounts import Account, Movement
 from regulars.ledger.lots import Allocation, Lot, next_due, take
-from regulars.programme.definition import Programme
+from regulars.programme.definition import Programme, Version
 from regulars.programme.desk import Desk, account_of, cause_of
 from regulars.programme.dossier import OrderBook
 from regulars.programme.effects import ChangeTier
@@ -78,6 +78,8 @@ def returned_by_undo(programme: Programme, survivor: MemberState, merged: Member
         repaid=_repaid_by(survivor.repaid, lambda lot: cause_of(lot.id) in causes),
         holds=tuple(hold for hold in survivor.holds if hold.id in holds or hold.order_key in books),
     )
+    version = programme.at(survivor.clock) or programme.latest
+    returned.tiers = _standing(version, absorbed.tiers, absorbed.spend, returned.spend)
     returned.due_at = min([next_due(returned.lots), *(hold.expires_at for hold in returned.holds)], default=NEVER)
     return returned
 
@@ -104,7 +106,7 @@ def merge(desk: Desk, fact: MemberMerged) -> None:
     if member.status in _FINAL or other.id == member.id:
         desk.refuse(Reason.MEMBER_NOT_ACTIVE, member.id, status=member.status)
         return
-    own = Joined(fact.id, member.tiers, member.first_order_at, member.last_order_at)
+    own = Joined(fact.id, member.tiers, member.first_order_at, member.last_order_at, member.spend)
     _take_over(desk, other, f"merge:{fact.id}")
     member.joined = (*member.joined, own)
     member.orders += other.orders
@@ -138,7 +140,7 @@ def undo(desk: Desk, fact: MergeUndone) -> None:
     member.orders -= other.orders
     member.spend -= other.spend
     member.first_order_at, member.last_order_at = own.first_order_at, own.last_order_at
-    _move_tiers(desk, _highest(desk, (own.tiers,)))
+    _move_tiers(desk, _standing(desk.version, own.tiers, own.spend, member.spend))
 
 
 def be_restored(desk: Desk, fact: MergeRestored) -> None:
@@ -235,6 +237,17 @@ def _highest(desk: Desk, held: tuple[dict[str, str], ...]) -> dict[str, str]:
             rungs = ladders[ladder]
             candidates = [tiers[ladder] for tiers in held if ladder in tiers] + [rungs.at(desk.member.spend)]
             levels[ladder] = max(candidates, key=rungs.rank)
+    return levels
+
+
+def _standing(version: Version, tiers: dict[str, str], before: int, spend: int) -> dict[str, str]:
+    """The levels held or reached by now: lower ones only where less was bought in the end and the ladder lets them fall."""
+    levels = dict(tiers)
+    for ladder, level in tiers.items():
+        if (rungs := version.ladders.get(ladder)) is not None:
+            reached = rungs.at(spend)
+            may_fall = spend < before and rungs.ladder.review != "never"
+            levels[ladder] = reached if may_fall else max(level, reached, key=rungs.rank)
     return levels
 
 

@@ -36,8 +36,14 @@ async def list_guest_orders(connection: Connection, merchant_id: int, source: st
     return [(msgspec.json.decode(state, type=Order), Instant(at)) for state, at in rows]
 
 
-async def remove_guest_order(connection: Connection, merchant_id: int, source: str, order_id: str) -> None:
-    """It is a member's now."""
+async def remove_guest_order(connection: Connection, merchant_id: int, source: str, order_id: str, sequences: list[int]) -> bool:
+    """These states are a member's now; whether others were told meanwhile."""
     await connection.execute(
-        "delete from guest_order where merchant_id = $1 and source = $2 and order_id = $3", merchant_id, source, order_id
+        "delete from guest_order where merchant_id = $1 and source = $2 and order_id = $3 and sequence = any ($4)",
+        merchant_id,
+        source,
+        order_id,
+        sequences,
     )
+    left = "select exists (select from guest_order where merchant_id = $1 and source = $2 and order_id = $3)"
+    return bool(await connection.fetchval(left, merchant_id, source, order_id))

@@ -30,9 +30,9 @@ async def begin_run(connection: Connection, merchant_id: int, run: str, file: st
 
 
 async def advance_run(connection: Connection, merchant_id: int, run: str, part: int, parts: int, members: int, orders: int) -> None:
-    """So many more members and orders are done."""
+    """So many members and orders of the file are done, counted from its beginning: told twice, it is so once."""
     await connection.execute(
-        """update import_run set members_done = members_done + $5, orders_done = orders_done + $6
+        """update import_run set members_done = $5, orders_done = $6
             where merchant_id = $1 and run = $2 and parts = $4 and part = $3""",
         merchant_id,
         run,

@@ -5,8 +5,9 @@ from regulars.programme.facts import OrderStated, Remembered, kind_of
 
 
 def first_key(order: OrderId) -> str:
-    """Of an order's first state: the order's own."""
-    return f"order/{order}"
+    """Of an order's first state: the order's own; a mark that divides it from a sequence is written otherwise."""
+    name = order.replace("%", "%25").replace("#", "%23") if "#" in order or "%" in order else order
+    return f"order/{name}"
 
 
 def key_of(fact: Remembered) -> str:

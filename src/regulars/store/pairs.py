@@ -19,6 +19,22 @@ async def move_over(connection: Connection, merchant_id: int, absorbed: int, sur
     )
 
 
+async def in_both(connection: Connection, merchant_id: int, one: int, other: int) -> str:
+    """An order or a hold that both members have under one name; empty when there is none."""
+    found = await connection.fetchval(
+        """select name from (
+                select 'order ' || a.order_key as name from order_book a join order_book b using (merchant_id, order_key)
+                    where a.merchant_id = $1 and a.member_id = $2 and b.member_id = $3
+                union all select 'hold ' || a.hold from hold a join hold b using (merchant_id, hold)
+                    where a.merchant_id = $1 and a.member_id = $2 and b.member_id = $3 and b.status = 'open'
+            ) n limit 1""",
+        merchant_id,
+        one,
+        other,
+    )
+    return str(found or "")
+
+
 async def move_back(
     connection: Connection, merchant_id: int, survivor: int, absorbed: int, people: Sequence[int], holds: Sequence[str]
 ) -> None:

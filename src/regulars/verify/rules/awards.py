@@ -182,16 +182,14 @@ def _has_use(rule: Data, drawn: dict[str, int]) -> bool:
 
 
 def _limited(rule: Data, wanted: int, drawn: dict[str, int]) -> int:
-    """What the limit let through of an award: all of it, or what is left (``reduce``), or nothing."""
+    """What the limit let through of an award: no more than was granted; an order that grew beyond what is left keeps what it had."""
     limit = rule.get("limit")
     if limit is None:
         return wanted
     granted = drawn.get(f"rule:{rule['id']}", 0)
     if "uses" in limit:
         return wanted if granted > 0 else 0
-    if granted >= wanted:
-        return wanted
-    return granted if limit.get("over", "refuse") == "reduce" else 0
+    return min(wanted, granted)
 
 
 def dates(version: Version, unit: str, earned_at: int) -> tuple[int, int]:

@@ -45,8 +45,8 @@ async def post_hold(call: NamedDependency[Call], data: JSONBody[HoldIn]) -> Resp
 async def post_capture(call: NamedDependency[Call], who: Path, hold: Path, data: JSONBody[CaptureIn]) -> Response[Any]:
     """All of it, or `amount`; the rest is released."""
 
-    async def capture(_: str) -> MovedOut:
-        return _moved(await call.wallet.capture(await call.member(who), hold, data.amount))
+    async def capture(key: str) -> MovedOut:
+        return _moved(await call.wallet.capture(await call.member(who), key, hold, data.amount))
 
     return await call.once([who, hold, "capture", data], capture)
 
@@ -55,8 +55,8 @@ async def post_capture(call: NamedDependency[Call], who: Path, hold: Path, data:
 async def post_release(call: NamedDependency[Call], who: Path, hold: Path) -> Response[Any]:
     """What was set aside may be spent again."""
 
-    async def release(_: str) -> MovedOut:
-        return _moved(await call.wallet.release(await call.member(who), hold))
+    async def release(key: str) -> MovedOut:
+        return _moved(await call.wallet.release(await call.member(who), key, hold))
 
     return await call.once([who, hold, "release"], release)
 
