@@ -128,7 +128,7 @@ def test_fine_prices_are_rounded_once_and_other_currencies_at_their_rate() -> No
 
 @pytest.mark.parametrize(
     ("limit", "granted", "amount"),
-    [({"units": 9, "over": "reduce"}, 7, 7), ({"units": 9}, 7, 0), ({"units": 9}, 9, 9), ({"uses": 1}, 1, 9)],
+    [({"units": 9, "over": "reduce"}, 7, 7), ({"units": 9}, 7, 7), ({"units": 9}, 0, 0), ({"units": 9}, 9, 9), ({"uses": 1}, 1, 9)],
 )
 def test_a_limit_lets_through_what_was_drawn(limit: Data, granted: int, amount: int) -> None:
     due = worked_out(version(units={"points": {}}, rules=[{**POINT, "limit": limit}]), ORDER_1, drawn={"rule:p": granted})
