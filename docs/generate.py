@@ -19,6 +19,7 @@ import typer
 from msgspec import NODEFAULT, Meta
 
 from regulars.cli.main import app
+from regulars.flows.access import SCOPES
 from regulars.gateways import columnroles, orderfiles
 from regulars.kernel.time import Span
 from regulars.locale import catalogue
@@ -33,6 +34,8 @@ from regulars.programme.mechanics.tiers import Ladder, Level
 from regulars.programme.policies import Policies, RoundingRule
 from regulars.programme.reasons import Reason
 from regulars.programme.stacking import Group
+from regulars.web.app import ROUTES
+from regulars.web.problems import TITLES
 
 DOCS = Path(__file__).parent
 
@@ -85,9 +88,44 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "reference" / "programme.md": programme_page(),
         DOCS / "reference" / "commands.md": commands_page(),
+        DOCS / "reference" / "api.md": api_page(),
         DOCS / "reference" / "programme.schema.json": json.dumps(json_schema(), indent=2) + "\n",
         DOCS / "replay.md": filled((DOCS / "replay.md").read_text(encoding="utf-8")),
     }
+
+
+# --- the API --------------------------------------------------------------------------------------------------------------------
+
+
+def api_page() -> str:
+    """Every route, every scope, every code of a problem."""
+    routes = []
+    for handler in ROUTES:
+        (path,) = handler.paths
+        address = "/v1/" + re.sub(r":\w+}", "}", path.lstrip("/"))
+        for method in sorted(handler.http_methods):
+            routes.append(
+                (f"`{method} {address}`", f"`{handler.opt['needs']}`", f"{handler.summary}. {(handler.fn.__doc__ or '').strip()}")
+            )
+    scopes = [(f"`{scope}`", f"may {what}") for scope, what in SCOPES.items()]
+    codes = [(f"`{code}`", title) for code, title in TITLES.items()]
+    return (
+        "\n\n".join(
+            [
+                "# API reference",
+                "Every address of the API. `docs/generate.py` writes this page; do not edit it. [docs/api.md](../api.md) shows how to use them;"
+                " a running service tells every field at `/openapi/openapi.json`.",
+                "## Addresses",
+                _table(("address", "scope", "what it does"), routes),
+                "## Scopes",
+                _table(("scope", "a key with it"), scopes),
+                "## Codes of problems",
+                "Whatever the programme refuses bears the [reason](programme.md#reason-codes) as its code. The others:",
+                _table(("code", "what it means"), codes),
+            ]
+        )
+        + "\n"
+    )
 
 
 # --- the programme --------------------------------------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ app.add_typer(orders_app, name="orders")
 app.add_typer(import_app, name="import")
 app.add_typer(member_app, name="member")
 app.add_typer(programme_app, name="programme")
+key_app = typer.Typer(help="Keys of the API.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(key_app, name="key")
 
 Redeem = Literal["never", "greedy"]
 Returns = Literal["ignore", "last-purchase-first"]
@@ -214,6 +216,47 @@ def member_show(
     from regulars.cli import members
 
     members.show(who, merchant, source, as_json)
+
+
+@key_app.command("issue")
+def key_issue(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for, as `web shop`.")],
+    merchant: Merchant = 1,
+    source: Annotated[str, typer.Option("--source", metavar="NAME", help="For which source of facts it speaks.")] = "shop",
+    scope: Annotated[list[str] | None, typer.Option("--scope", help="What it may do; everything when not said. May be repeated.")] = None,
+) -> None:
+    """Issue a key; its secret is shown once."""
+    from regulars.cli import keys
+
+    keys.issue(name, merchant, source, scope or [])
+
+
+@key_app.command("list")
+def key_list(merchant: Merchant = 1) -> None:
+    """Show the keys of a merchant, without their secrets."""
+    from regulars.cli import keys
+
+    keys.show(merchant)
+
+
+@key_app.command("end")
+def key_end(key: Annotated[str, typer.Argument(metavar="KEY", help="Its id, as `key list` shows it.")], merchant: Merchant = 1) -> None:
+    """End a key: it opens nothing any more."""
+    from regulars.cli import keys
+
+    keys.end(key, merchant)
+
+
+@app.command("serve")
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Where to listen; behind a proxy that speaks TLS leave it.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8000,
+    processes: Annotated[int, typer.Option("--processes", min=1, max=64, help="Processes that answer.")] = 1,
+) -> None:
+    """Answer shops over HTTP until somebody ends it."""
+    from regulars.web.serve import serve as answer
+
+    answer(host, port, processes)
 
 
 @app.command("worker")

@@ -18,7 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from regulars import __version__
 from regulars.config import Config, read_config
 from regulars.flows.access import Doorkeeper
-from regulars.kernel.errors import Problem
+from regulars.kernel.errors import Problem, RegularsError
 from regulars.store.database import working_for
 from regulars.web.api import members, orders, programmes, quotes, wallet
 from regulars.web.api.calls import House, call_of, may
@@ -61,7 +61,11 @@ class Application:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         async with contextlib.AsyncExitStack() as stack:
-            service = await stack.enter_async_context(open_service(self._config or read_config()))
+            try:
+                service = await stack.enter_async_context(open_service(self._config or read_config()))
+            except RegularsError as wrong:
+                await send({"type": "lifespan.startup.failed", "message": str(wrong)})
+                return
             self._app = await stack.enter_async_context(opened(service, self._rates, Buckets(*_STRANGERS)))
             await send({"type": "lifespan.startup.complete"})
             await receive()
