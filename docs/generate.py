@@ -113,8 +113,8 @@ def api_page() -> str:
         "\n\n".join(
             [
                 "# API reference",
-                "Every address of the API. `docs/generate.py` writes this page; do not edit it. [docs/api.md](../api.md) shows how to use them;"
-                " a running service tells every field at `/openapi/openapi.json`.",
+                "Every address of the API. `docs/generate.py` writes this page; do not edit it. [docs/api.md](../api.md) shows how to"
+                " use them; a running service tells every field at `/openapi/openapi.json`.",
                 "## Addresses",
                 _table(("address", "scope", "what it does"), routes),
                 "## Scopes",

@@ -83,6 +83,8 @@ def failure_of(wrong: BaseException) -> Failure:
             return _unavailable()
         case OSError() | TimeoutError():
             return _unavailable()
+        case RecursionError():
+            return Failure(400, "malformed", Problem("body", "it is nested too deeply", "send what the address expects"))
         case NotFound():
             return Failure(404, "not_found", *wrong.problems)
         case Invalid() | RegularsError():
