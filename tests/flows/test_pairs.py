@@ -259,6 +259,21 @@ def test_who_returns_while_merged_stands_no_higher_when_it_is_undone(memory: str
     in_world(memory, a_programme(tiers=levels), story)
 
 
+def test_what_the_other_said_while_merged_leaves_with_them(memory: str) -> None:
+    async def story(world: World) -> None:
+        anna = await world.people.enrol([EMAIL])
+        ben = await world.people.enrol([PHONE])
+        merge = await world.pairs.merge(anna, ben, "eva")
+        assert await world.people.enrol([PHONE]) == anna
+        await world.pairs.undo(anna, merge, "eva")
+        assert (await world.people.read(anna)).identities == (EMAIL,)
+        assert (await world.people.read(ben)).identities == (PHONE,)
+        await world.people.erase(ben, "asked", "eva")
+        assert (await world.people.read(anna)).identities == (EMAIL,)
+
+    in_world(memory, a_programme(), story)
+
+
 def test_only_the_last_merge_is_undone_first(memory: str) -> None:
     async def story(world: World) -> None:
         anna, ben, cleo = await world.members(3)

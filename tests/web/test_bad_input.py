@@ -82,6 +82,7 @@ def test_whatever_is_wrong_is_told_and_changes_nothing(memory: str) -> None:
     ("content", "status"),
     [
         (b"", 400),
+        (b"null", 400),
         (b"{", 400),
         (b"\xff\xfe{}", 400),
         (b"[" * 100_000, 400),

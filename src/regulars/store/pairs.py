@@ -56,6 +56,13 @@ async def move_back(
             absorbed,
             list(people),
         )
+    await connection.execute(  # told again meanwhile, they were sealed with the survivor too
+        """delete from vault v using identity i where v.merchant_id = $1 and v.member_id = $2
+            and i.merchant_id = $1 and i.member_id = $3 and v.name = 'identity/' || encode(i.digest, 'hex')""",
+        merchant_id,
+        survivor,
+        absorbed,
+    )
     await connection.execute(
         "update hold set member_id = $3 where merchant_id = $1 and member_id = $2 and hold = any ($4) and status = 'open'",
         merchant_id,

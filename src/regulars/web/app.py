@@ -140,6 +140,8 @@ def _told(request: Request[Any, Any, Any], wrong: Exception) -> Response[bytes]:
 def _told_by_litestar(request: Request[Any, Any, Any], wrong: HTTPException) -> Response[bytes]:
     """What the framework refuses before a route is reached."""
     extra = wrong.extra if isinstance(wrong.extra, list) else []
+    if any(one.get("key") == "data" for one in extra):
+        return _answer(request, Failure(400, "malformed", Problem("body", "there is none", "send a JSON object, and its Content-Type")))
     problems = [Problem(_place(one), str(one.get("message", "")), "see /docs for what is expected") for one in extra]
     code = _CODES.get(wrong.status_code, "malformed" if wrong.status_code < 500 else "internal")
     if not problems:
