@@ -118,7 +118,7 @@ class Caller:
                 return f"hold_released/{id}", member, self._wallet.release(member, id, id)
             case _:
                 amount = dice.randint(10, 90) if kind == "give" else -5
-                return f"value_adjusted/{id}", member, self._wallet.adjust(member, id, POINTS, amount, "goodwill")
+                return f"value_adjusted/shop:{id}", member, self._wallet.adjust(member, id, POINTS, amount, "goodwill")
 
     def _dice(self, n: int) -> random.Random:
         return random.Random(f"{self._name}/{n}")
